@@ -1,98 +1,241 @@
 package model
 
-import "errors"
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
 
 // Node is one simulated machine. It is safe for concurrent use.
-type Node struct{}
+type Node struct {
+	shape   Shape
+	clock   Clock
+	strict  bool
+	symbols map[string]Branch
 
-// Client is what one process holds of the driver: handles, event sets, samples. It is safe for concurrent use.
-type Client struct{ node *Node }
+	mu         sync.Mutex // guards everything below, the GPUs and the clients' contents
+	rng        *rand.Rand
+	driver     string
+	branch     Branch
+	loaded     bool
+	epoch      uint64 // grows with every boot and driver load; a client of an older epoch is uninitialised
+	bootID     string
+	loadedAt   time.Time
+	gpus       []*gpu // in PCI order; index is the position among those that the driver knows
+	clients    map[*Client]struct{}
+	devices    map[Device]target
+	gis        map[GPUInstance]*gpuInstance
+	cis        map[ComputeInstance]*computeInstance
+	lastHandle uint64
+	lastPID    int
+	faults     faults
+	calls      map[string]uint64
+	changed    chan struct{}
+}
 
-var errTodo = errors.New("not there yet")
+// target is what a Device handle means: a GPU, or one compute instance of it.
+type target struct {
+	g  *gpu
+	ci *computeInstance // nil: the GPU itself
+}
+
+// gpu is one GPU's state.
+type gpu struct {
+	spec   *spec
+	slot   int // position in the machine, in PCI order
+	handle Device
+	uuid   string
+	serial string
+	pci    PciInfo
+	minor  uint32
+	numa   int
+	swtch  int // PCIe switch
+
+	mig, migPending bool
+	fabricFrom      time.Time // registration with the fabric began
+	instances       []*gpuInstance
+	startMIG        bool // the shape boots with MIG mode on
+	made            []InstanceShape
+	procs           []*process
+	load            loadState
+	meter           meter
+	heat            float64 // 0 idle to 1 busy, lags behind power
+
+	lost     bool
+	hang     *hang
+	leaks    int
+	recovery uint32
+
+	ecc            [2][2][eccLocations]uint64 // corrected/uncorrected, volatile/aggregate
+	rows           RemappedRows
+	retired        [2][]retiredPage
+	retiredPending bool
+	linksDown      map[uint32]bool
+	linkErrors     map[[2]uint32]uint64
+	replays        uint32
+	eccOn          bool
+	eccPending     bool
+	persistence    bool
+	computeMode    uint32
+	limitMW        uint32
+	gpmStream      bool
+	accounting     bool
+	accounts       []*account
+}
+
+type retiredPage struct{ address, at uint64 }
 
 // New builds a node of the shape and boots it.
-func New(shape Shape, opts Options) (*Node, error) { return nil, errTodo }
+func New(shape Shape, opts Options) (*Node, error) {
+	if err := shape.validate(); err != nil {
+		return nil, fmt.Errorf("shape %s: %w", shape.Name, err)
+	}
+	n := &Node{
+		shape: shape, clock: opts.Clock, strict: opts.StrictHandles, symbols: Symbols(), driver: shape.Driver,
+		rng:     rand.New(rand.NewPCG(opts.Seed, 0x6770756c6574)),
+		clients: map[*Client]struct{}{}, calls: map[string]uint64{}, changed: make(chan struct{}), lastPID: 4000,
+	}
+	if n.clock == nil {
+		n.clock = SystemClock{}
+	}
+	if opts.Driver != "" {
+		n.driver = opts.Driver
+	}
+	if n.branch = BranchOf(n.driver); n.branch == 0 {
+		return nil, fmt.Errorf("driver version %q has no branch", n.driver)
+	}
+	if err := n.build(); err != nil {
+		return nil, fmt.Errorf("shape %s: %w", shape.Name, err)
+	}
+	n.boot()
+	for _, g := range n.gpus {
+		if err := n.premake(g); err != nil {
+			return nil, fmt.Errorf("shape %s: GPU %d: %w", shape.Name, g.slot, err)
+		}
+	}
+	return n, nil
+}
 
-// Connect is a process that loads the library. Close it when the process ends.
-func (n *Node) Connect(caller Caller) *Client { return &Client{node: n} }
+// boot starts a new epoch with the driver loaded. The caller holds mu, or owns n alone.
+func (n *Node) boot() {
+	n.bootID = n.uuid()
+	for _, g := range n.gpus {
+		g.procs, g.lost, g.leaks, g.recovery = nil, false, 0, 0
+		n.unhang(g)
+		n.resetState(g)
+	}
+	n.load()
+}
 
-// Close gives back everything that the process held.
-func (c *Client) Close() {}
+// load is what loading the module does: new handles, volatile state fresh.
+func (n *Node) load() {
+	n.epoch++
+	n.loaded, n.loadedAt = true, n.clock.Now()
+	n.devices = map[Device]target{}
+	n.gis = map[GPUInstance]*gpuInstance{}
+	n.cis = map[ComputeInstance]*computeInstance{}
+	for _, g := range n.gpus {
+		g.instances = nil
+		g.meter = meter{at: n.loadedAt}
+		g.fabricFrom = n.loadedAt.Add(-fabricTime)
+		g.handle = Device(n.newHandle())
+		n.devices[g.handle] = target{g: g}
+		g.mig = g.migPending && !g.spec.modeImmediate // Ampere keeps it in the InfoROM
+		g.migPending = g.mig
+	}
+	n.bump()
+}
 
-// Status is the node in one picture.
-func (n *Node) Status() Status { return Status{} }
+func (n *Node) newHandle() uint64 { n.lastHandle++; return n.lastHandle }
 
-// FindGPU gives the index of a GPU by index, UUID or PCI address.
-func (n *Node) FindGPU(selector string) (int, error) { return 0, errTodo }
+// bump tells that files or layout changed.
+func (n *Node) bump() {
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
 
-// StartProcess puts a process on a GPU or instance; PID 0 draws one. On a GPU with MIG on it must name an instance.
-func (n *Node) StartProcess(t Target, p ProcessSpec) (pid int, err error) { return 0, errTodo }
+// Changed gives a channel that is closed at the next change of Files or of Status's layout.
+func (n *Node) Changed() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.changed
+}
 
-// EndProcess ends it everywhere.
-func (n *Node) EndProcess(pid int) error { return errTodo }
+// uuid draws a version 4 UUID.
+func (n *Node) uuid() string {
+	hi, lo := n.rng.Uint64(), n.rng.Uint64()
+	hi = hi&^0xF000 | 0x4000
+	lo = lo&^(0xC<<60) | 0x8<<60
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xFFFF, hi&0xFFFF, lo>>48, lo&(1<<48-1))
+}
 
-// SetLoad replaces the load of a GPU or instance; the zero Load removes it.
-func (n *Node) SetLoad(t Target, l Load) error { return errTodo }
+// visible lists the GPUs that the loaded driver knows, in index order.
+func (n *Node) visible() []*gpu {
+	out := make([]*gpu, 0, len(n.gpus))
+	for _, g := range n.gpus {
+		if n.knows(g) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
 
-// InjectXID raises an XID event; gi and ci are NoInstance where it is not attributable.
-func (n *Node) InjectXID(gpu int, xid uint64, gi, ci uint32) error { return errTodo }
+func (n *Node) knows(g *gpu) bool { return n.loaded && n.branch >= g.spec.since }
 
-// InjectECC counts errors and raises the event.
-func (n *Node) InjectECC(gpu int, f EccFault) error { return errTodo }
+func (n *Node) index(g *gpu) int { return slices.Index(n.visible(), g) }
 
-// SetRowRemap sets the state of row remapping.
-func (n *Node) SetRowRemap(gpu int, r RemappedRows) error { return errTodo }
+// FindGPU gives the machine's position of a GPU by position, UUID or PCI address; it is the number that the node's methods take.
+func (n *Node) FindGPU(selector string) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i, err := strconv.Atoi(selector); err == nil && i >= 0 && i < len(n.gpus) {
+		return i, nil
+	}
+	for i, g := range n.gpus {
+		if strings.EqualFold(selector, g.uuid) || samePCI(selector, g.pci) {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("no GPU %q among %d", selector, len(n.gpus))
+}
 
-// SetRecoveryAction sets what field 230 (NVML_FI_DEV_GET_GPU_RECOVERY_ACTION) says.
-func (n *Node) SetRecoveryAction(gpu int, action uint32) error { return errTodo }
+// at gives a GPU by position. The caller holds mu.
+func (n *Node) at(i int) (*gpu, error) {
+	if i < 0 || i >= len(n.gpus) {
+		return nil, fmt.Errorf("no GPU %d among %d", i, len(n.gpus))
+	}
+	return n.gpus[i], nil
+}
 
-// SetLost makes a GPU fall off the bus, or puts it back.
-func (n *Node) SetLost(gpu int, lost bool) error { return errTodo }
-
-// Hang makes every call to one GPU block; Unhang ends it and lets the blocked calls go on.
-func (n *Node) Hang(gpu int, f HangFault) error { return errTodo }
-
-// Unhang ends a hang.
-func (n *Node) Unhang(gpu int) error { return errTodo }
-
-// FailCalls makes calls fail from now on.
-func (n *Node) FailCalls(f ErrorFault) {}
-
-// SlowCalls makes calls slow from now on.
-func (n *Node) SlowCalls(f LatencyFault) {}
-
-// ClearFaults ends hang, loss, latency, injected errors, leaks and recovery state of one GPU; -1: of all, with what names none.
-func (n *Node) ClearFaults(gpu int) {}
-
-// LeakHandle makes a GPU or instance held by an unknown client until DropLeaks.
-func (n *Node) LeakHandle(t Target) error { return errTodo }
-
-// DropLeaks ends the leaks of a GPU; -1: of all.
-func (n *Node) DropLeaks(gpu int) {}
-
-// SetNvLinkDown takes a link down or up.
-func (n *Node) SetNvLinkDown(gpu int, link uint32, down bool) error { return errTodo }
-
-// ResetGPU is nvidia-smi --gpu-reset: it activates a pending MIG mode, clears volatile errors and remaps rows. InUse while clients hold the GPU.
-func (n *Node) ResetGPU(gpu int) Return { return NotSupported }
-
-// Reboot starts the machine anew: every client, process and instance is gone, the MIG mode stays on Ampere only.
-func (n *Node) Reboot() {}
-
-// UnloadDriver removes the kernel module; InUse while processes run or clients hold handles (force ends them).
-func (n *Node) UnloadDriver(force bool) error { return errTodo }
-
-// LoadDriver loads the module, in another version unless empty.
-func (n *Node) LoadDriver(version string) error { return errTodo }
-
-// DriverVersion is the version that is loaded or would be.
-func (n *Node) DriverVersion() string { return "" }
-
-// Files lists what the driver shows under /proc, /sys and /dev, sorted by path.
-func (n *Node) Files() []File { return nil }
-
-// Changed gives a channel that is closed at the next change of Files or Status's layout.
-func (n *Node) Changed() <-chan struct{} { return nil }
+// withGPU runs f under mu.
+func (n *Node) withGPU(i int, f func(g *gpu) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g, err := n.at(i)
+	if err != nil {
+		return err
+	}
+	return f(g)
+}
 
 // Calls counts the calls by C name since the start.
-func (n *Node) Calls() map[string]uint64 { return nil }
+func (n *Node) Calls() map[string]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make(map[string]uint64, len(n.calls))
+	for k, v := range n.calls {
+		out[k] = v
+	}
+	return out
+}
+
+// DriverVersion is the version that is loaded or would be.
+func (n *Node) DriverVersion() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.driver
+}

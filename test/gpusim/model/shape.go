@@ -1,5 +1,13 @@
 package model
 
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
 // Shape is the hardware and software of a node, as a YAML file in test/gpusim/shapes describes it.
 type Shape struct {
 	Name   string     `yaml:"name"`
@@ -46,3 +54,55 @@ type NVLink struct {
 	// Kind is "none", "nvswitch" (all to all), "hybrid-mesh" (the eight V100 of a DGX-1) or "pairs" (bridges).
 	Kind string `yaml:"kind"`
 }
+
+// ParseShape reads a YAML shape strictly: an unknown key is an error with its line.
+func ParseShape(data []byte) (Shape, error) {
+	var s Shape
+	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	if err := dec.Decode(&s); err != nil {
+		return Shape{}, fmt.Errorf("shape: %w", err)
+	}
+	return s, s.validate()
+}
+
+func (s Shape) validate() error {
+	if BranchOf(s.Driver) == 0 {
+		return fmt.Errorf("driver version %q has no branch", s.Driver)
+	}
+	switch s.NVLink.Kind {
+	case "", "none", "nvswitch", "hybrid-mesh", "pairs":
+	default:
+		return fmt.Errorf("no NVLink kind %q; there are none, nvswitch, hybrid-mesh and pairs", s.NVLink.Kind)
+	}
+	total := 0
+	for i, g := range s.GPUs {
+		sp := specOf(g.Model)
+		switch {
+		case sp == nil:
+			return fmt.Errorf("gpus[%d]: no model %q; there are %s", i, g.Model, strings.Join(Models(), ", "))
+		case g.Count < 0:
+			return fmt.Errorf("gpus[%d]: count %d", i, g.Count)
+		case g.Count > 1 && (g.UUID != "" || g.PCI != "" || g.Serial != "" || g.Minor != nil):
+			return fmt.Errorf("gpus[%d]: uuid, pci, serial and minor are of one GPU, count is %d", i, g.Count)
+		case sp.axis == 0 && (g.MIG || len(g.Instances) > 0):
+			return fmt.Errorf("gpus[%d]: %s has no MIG", i, g.Model)
+		}
+		if _, ok := parsePCI(g.PCI); g.PCI != "" && !ok {
+			return fmt.Errorf("gpus[%d]: PCI address %q", i, g.PCI)
+		}
+		total += max(g.Count, 1)
+	}
+	if total > maxGPUs {
+		return fmt.Errorf("%d GPUs; %d at most", total, maxGPUs)
+	}
+	if s.NVLink.Kind == "hybrid-mesh" && total > 8 {
+		return fmt.Errorf("hybrid-mesh joins eight GPUs at most, there are %d", total)
+	}
+	if s.NUMANodes < 0 || s.CPUs < 0 || s.GPUsPerSwitch < 0 || s.NUMANodes > 0 && s.CPUs > 0 && s.CPUs < s.NUMANodes {
+		return fmt.Errorf("numaNodes %d, cpus %d, gpusPerSwitch %d", s.NUMANodes, s.CPUs, s.GPUsPerSwitch)
+	}
+	return nil
+}
+
+// maxGPUs is as many as bus numbers are given out for.
+const maxGPUs = 15

@@ -31,6 +31,9 @@ type Caller struct {
 	// MigMonitor says that the process may see the whole GPU's MIG state (the "monitor" capability). Unused by the rules so far.
 	MigMonitor bool   `json:"migMonitor,omitempty"`
 	Name       string `json:"name,omitempty"`
+	// Library is the driver version that the process's library belongs to; another one than the kernel's makes Init answer
+	// LibRMVersionMismatch. Empty: always the right one.
+	Library string `json:"library,omitempty"`
 }
 
 // PciInfo is nvmlPciInfo_t and nvmlPciInfoExt_t.
