@@ -45,6 +45,9 @@ func (n *Node) StartProcess(t Target, p ProcessSpec) (pid int, err error) {
 		if p.Kind != "compute" && p.Kind != "graphics" && p.Kind != "mps" {
 			return fmt.Errorf("no process kind %q", p.Kind)
 		}
+		if max(p.SM, p.Mem, p.Enc, p.Dec) > 100 {
+			return fmt.Errorf("a process takes 100 percent at most")
+		}
 		if !n.knows(g) || g.lost {
 			return fmt.Errorf("GPU %d: %w", t.GPU, GPUIsLost)
 		}
