@@ -93,7 +93,7 @@ func (n *Node) kernelFiles(l *fileList) {
 func (n *Node) driverFiles(l *fileList) {
 	l.file("/proc/driver/nvidia/version", fmt.Sprintf("NVRM version: NVIDIA UNIX x86_64 Kernel Module  %s  Thu Feb 22 01:44:30 UTC 2024\nGCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n", n.driver), 0o444)
 	l.file("/proc/driver/nvidia/params", "ResmanDebugLevel: 4294967295\nModifyDeviceFiles: 1\nDeviceFileUID: 0\nDeviceFileGID: 0\nDeviceFileMode: 438\nDmaRemapPeerMmio: 1\n", 0o444)
-	l.file("/proc/driver/nvidia-caps/mig-minors", migMinors(), 0o444)
+	l.file("/proc/driver/nvidia-caps/mig-minors", n.minors, 0o444)
 	l.file("/proc/driver/nvidia/capabilities/mig/config", capability(1, 0o400), 0o400)
 	l.file("/proc/driver/nvidia/capabilities/mig/monitor", capability(2, 0o444), 0o444)
 	l.file("/sys/module/nvidia/version", n.driver+"\n", 0o444)

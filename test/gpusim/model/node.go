@@ -16,6 +16,7 @@ type Node struct {
 	clock   Clock
 	strict  bool
 	symbols map[string]Branch
+	minors  string // content of mig-minors
 
 	mu         sync.Mutex // guards everything below, the GPUs and the clients' contents
 	rng        *rand.Rand
@@ -95,7 +96,7 @@ func New(shape Shape, opts Options) (*Node, error) {
 		return nil, fmt.Errorf("shape %s: %w", shape.Name, err)
 	}
 	n := &Node{
-		shape: shape, clock: opts.Clock, strict: opts.StrictHandles, symbols: Symbols(), driver: shape.Driver,
+		shape: shape, clock: opts.Clock, strict: opts.StrictHandles, symbols: Symbols(), minors: migMinors(), driver: shape.Driver,
 		rng:     rand.New(rand.NewPCG(opts.Seed, 0x6770756c6574)),
 		clients: map[*Client]struct{}{}, calls: map[string]uint64{}, changed: make(chan struct{}), lastPID: 4000,
 	}
