@@ -82,6 +82,7 @@ func (n *Node) resetState(g *gpu) {
 	g.computeMode = 0
 	g.limitMW = g.spec.limitW * 1000
 	g.gpmStream, g.accounting, g.accounts = false, false, nil
+	g.persistence = false
 	g.load = loadState{}
 	g.heat, g.replays = 0, 0
 	g.recovery = 0
@@ -213,7 +214,7 @@ func (n *Node) unload() {
 	n.epoch++
 	n.devices, n.gis, n.cis = nil, nil, nil
 	for _, g := range n.gpus {
-		g.procs, g.instances, g.persistence = nil, nil, false
+		g.procs, g.instances = nil, nil
 		n.unhang(g)
 		n.resetState(g)
 	}

@@ -155,6 +155,7 @@ func (c *Client) GpuInstanceGetComputeInstanceById(ctx context.Context, h GPUIns
 // ComputeInstanceGetInfo tells id, profile and placement; Device is the MIG device.
 func (c *Client) ComputeInstanceGetInfo(ctx context.Context, h ComputeInstance) (info ComputeInstanceInfo, ret Return) {
 	ret = c.inCI(ctx, "nvmlComputeInstanceGetInfo_v2", h, func(ci *computeInstance) Return {
+		c.heldMig[ci] = true // its Device is a handle like any other
 		info = ComputeInstanceInfo{Device: ci.device, GpuInstance: ci.gi.handle, ID: ci.id, ProfileID: ci.profile.id, Placement: ci.place}
 		return Success
 	})

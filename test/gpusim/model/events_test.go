@@ -169,7 +169,11 @@ func TestLost(t *testing.T) {
 	}
 	_, ret = r.c.DeviceGetName(r.ctx, other)
 	r.want(ret, model.Success)
+	_, ret = r.c.DeviceGetHandleByUUID(r.ctx, "GPU-00000000-0000-0000-0000-000000000000")
+	r.want(ret, model.GPUIsLost) // it may be the lost one's
 	r.n.ClearFaults(3)
+	_, ret = r.c.DeviceGetHandleByUUID(r.ctx, "GPU-00000000-0000-0000-0000-000000000000")
+	r.want(ret, model.NotFound)
 	_, ret = r.c.DeviceGetName(r.ctx, d)
 	r.want(ret, model.Success)
 }

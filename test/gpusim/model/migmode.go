@@ -49,7 +49,10 @@ func (c *Client) DeviceSetMigMode(ctx context.Context, d Device, mode uint32) (a
 		on := mode == 1
 		activation = Success
 		if on == g.mig {
-			g.migPending = on
+			if g.migPending != on { // takes a pending change back
+				g.migPending = on
+				n.bump()
+			}
 			return Success
 		}
 		switch {

@@ -111,14 +111,14 @@ func (c *Client) DeviceGetNvLinkState(ctx context.Context, d Device, link uint32
 	return up, ret
 }
 
-// DeviceGetNvLinkVersion gives NVML_NVLINK_VERSION_*: 2 is 2.0, 5 is 3.0, 7 is 4.0, 8 is 5.0.
+// DeviceGetNvLinkVersion gives NVML_NVLINK_VERSION_*: 2 is 2.0, 4 is 3.0, 6 is 4.0, 7 is 5.0.
 func (c *Client) DeviceGetNvLinkVersion(ctx context.Context, d Device, link uint32) (version uint32, ret Return) {
 	ret = c.link(ctx, "nvmlDeviceGetNvLinkVersion", d, link, func(g *gpu) Return { version = g.linkVersion(); return Success })
 	return version, ret
 }
 
 func (g *gpu) linkVersion() uint32 {
-	return map[uint32]uint32{2: 2, 3: 5, 4: 7, 5: 8}[g.spec.nvlinkVersion]
+	return map[uint32]uint32{2: 2, 3: 4, 4: 6, 5: 7}[g.spec.nvlinkVersion]
 }
 
 // DeviceGetNvLinkCapability answers P2P (0), system memory (1), P2P atomics (2), system memory atomics (3), SLI (4), valid (5).

@@ -43,6 +43,8 @@ func TestNumbers(t *testing.T) {
 		{int(model.EccCBU), int(nvml.MEMORY_LOCATION_CBU)}, {int(model.EccSRAM), int(nvml.MEMORY_LOCATION_SRAM)},
 		{int(model.ValueUnsignedInt), int(nvml.VALUE_TYPE_UNSIGNED_INT)}, {int(model.ValueUnsignedLongLong), int(nvml.VALUE_TYPE_UNSIGNED_LONG_LONG)},
 		{int(model.ValueSignedInt), int(nvml.VALUE_TYPE_SIGNED_INT)},
+		{int(linkVersion(t, "v100x8")), int(nvml.NVLINK_VERSION_2_0)}, {int(linkVersion(t, "dgx-a100")), int(nvml.NVLINK_VERSION_3_0)},
+		{int(linkVersion(t, "hgx-h100")), int(nvml.NVLINK_VERSION_4_0)}, {int(linkVersion(t, "hgx-b200")), int(nvml.NVLINK_VERSION_5_0)},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("number %d, NVML has %d", pair[0], pair[1])
@@ -83,4 +85,11 @@ func TestArchitectures(t *testing.T) {
 			t.Errorf("%s: arch %d brand %d cores %d cc %d.%d device %x", shape, arch, brand, cores, major, minor, pci.PciDeviceID)
 		}
 	}
+}
+
+func linkVersion(t *testing.T, shape string) uint32 {
+	t.Helper()
+	r := start(t, shape)
+	v, ret := r.c.DeviceGetNvLinkVersion(r.ctx, r.gpu(0), 0)
+	return ok(r, v, ret)
 }

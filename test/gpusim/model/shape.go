@@ -80,10 +80,14 @@ func (s Shape) validate() error {
 		switch {
 		case sp == nil:
 			return fmt.Errorf("gpus[%d]: no model %q; there are %s", i, g.Model, strings.Join(Models(), ", "))
-		case g.Count < 0:
+		case g.Count < 0 || g.Count > maxGPUs:
 			return fmt.Errorf("gpus[%d]: count %d", i, g.Count)
 		case g.Count > 1 && (g.UUID != "" || g.PCI != "" || g.Serial != "" || g.Minor != nil):
 			return fmt.Errorf("gpus[%d]: uuid, pci, serial and minor are of one GPU, count is %d", i, g.Count)
+		case g.Minor != nil && (*g.Minor < 0 || *g.Minor >= capsGPUs):
+			return fmt.Errorf("gpus[%d]: minor %d is not in 0 to %d", i, *g.Minor, capsGPUs-1)
+		case g.NUMA != nil && (*g.NUMA < 0 || *g.NUMA >= max(s.NUMANodes, 1)):
+			return fmt.Errorf("gpus[%d]: NUMA node %d of %d", i, *g.NUMA, max(s.NUMANodes, 1))
 		case sp.axis == 0 && (g.MIG || len(g.Instances) > 0):
 			return fmt.Errorf("gpus[%d]: %s has no MIG", i, g.Model)
 		}
@@ -98,7 +102,7 @@ func (s Shape) validate() error {
 	if s.NVLink.Kind == "hybrid-mesh" && total > 8 {
 		return fmt.Errorf("hybrid-mesh joins eight GPUs at most, there are %d", total)
 	}
-	if s.NUMANodes < 0 || s.CPUs < 0 || s.GPUsPerSwitch < 0 || s.NUMANodes > 0 && s.CPUs > 0 && s.CPUs < s.NUMANodes {
+	if s.NUMANodes > 64 || s.CPUs > 4096 || s.NUMANodes < 0 || s.CPUs < 0 || s.GPUsPerSwitch < 0 || s.NUMANodes > 0 && s.CPUs > 0 && s.CPUs < s.NUMANodes {
 		return fmt.Errorf("numaNodes %d, cpus %d, gpusPerSwitch %d", s.NUMANodes, s.CPUs, s.GPUsPerSwitch)
 	}
 	return nil

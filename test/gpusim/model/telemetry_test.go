@@ -164,6 +164,17 @@ func TestGPM(t *testing.T) {
 	if got := metric(s3, sample(of(id3)), 61); got.Return != model.NotSupported {
 		t.Errorf("NVLink of an instance: %+v", got)
 	}
+	gi2 := r.gi(m, 14, 4)
+	for range 2 {
+		if _, ret := r.c.GpuInstanceCreateComputeInstance(r.ctx, gi2, 0); ret != model.Success {
+			t.Fatal(ret)
+		}
+	}
+	id2 := r.info(gi2).ID
+	r.load(model.Target{GPU: 1, GI: id2, CI: 1}, model.Load{Level: 60})
+	s2 := sample(of(id2))
+	r.clock.add(time.Second)
+	near(t, "SM of 2g with one of two 1c at work", metric(s2, sample(of(id2)), 2).Value, 30, 0.01)
 	_, ret = r.c.GpmMetricsGet(r.ctx, s3, s1, nil)
 	r.want(ret, model.InvalidArgument)
 	s, ret := r.c.GpmSampleAlloc(r.ctx)
