@@ -107,8 +107,8 @@ func (b Branch) HasStruct(name string, version int) bool {
 		{"Memory", 2}: 510, {"PlatformInfo", 1}: 575, {"PlatformInfo", 2}: 575,
 		{"NvLinkInfo", 1}: 580, {"NvLinkInfo", 2}: 580, {"VgpuPlacementList", 2}: 575,
 	}
-	max := map[string]int{"GpuInstanceProfileInfo": 3, "ComputeInstanceProfileInfo": 3, "GpuFabricInfo": 3, "Memory": 2, "PlatformInfo": 2, "NvLinkInfo": 2, "VgpuPlacementList": 2}
-	if version < 1 || max[name] != 0 && version > max[name] {
+	newest := map[string]int{"GpuInstanceProfileInfo": 3, "ComputeInstanceProfileInfo": 3, "GpuFabricInfo": 3, "Memory": 2, "PlatformInfo": 2, "NvLinkInfo": 2, "VgpuPlacementList": 2}
+	if version < 1 || newest[name] != 0 && version > newest[name] {
 		return false
 	}
 	return b >= since[structVersion{name, version}]

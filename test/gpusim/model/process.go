@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,7 +34,7 @@ type account struct {
 const accountsMax = 4000
 
 // ErrOutOfMemory: the process asks for more than is free.
-var ErrOutOfMemory = fmt.Errorf("out of GPU memory")
+var ErrOutOfMemory = errors.New("out of GPU memory")
 
 // StartProcess puts a process on a GPU or instance; PID 0 draws one. On a GPU with MIG on it must name an instance that has a
 // compute instance.

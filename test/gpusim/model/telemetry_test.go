@@ -233,6 +233,12 @@ func TestProcesses(t *testing.T) {
 	if per = ok(r, per, ret); len(per) != 3 || per[0].SmUtil != 11 || per[1].SmUtil != 33 || per[2].SmUtil != 56 {
 		t.Errorf("shared: %+v", per)
 	}
+	r.load(model.WholeGPU(0), model.Load{Level: 90})
+	per, ret = r.c.DeviceGetProcessUtilization(r.ctx, d, 0)
+	if per = ok(r, per, ret); per[0].SmUtil != 10 || per[1].SmUtil != 30 || per[2].SmUtil != 50 {
+		t.Errorf("a load of 90 shared by 20, 60 and 100: %+v", per)
+	}
+	r.load(model.WholeGPU(0), model.Load{})
 	if _, err := r.n.StartProcess(model.WholeGPU(0), model.ProcessSpec{SM: 101}); err == nil {
 		t.Error("a process takes 101 %")
 	}
