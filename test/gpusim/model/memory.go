@@ -30,9 +30,12 @@ func (g *gpu) free(gi *gpuInstance) uint64 { return g.memory(gi).Free }
 
 func (c *Client) memoryInfo(ctx context.Context, name string, d Device) (m MemoryInfo, ret Return) {
 	ret = c.device(ctx, name, d, func(t target) Return {
-		if t.ci != nil {
+		switch {
+		case t.ci != nil:
 			m = t.g.memory(t.ci.gi)
-		} else {
+		case t.g.mig && !c.admin():
+			return NoPermission // the sum over instances is for administrators
+		default:
 			m = t.g.memory(nil)
 		}
 		return Success
@@ -55,6 +58,9 @@ func (c *Client) DeviceGetMemoryInfoV2(ctx context.Context, d Device) (MemoryInf
 // DeviceGetBAR1MemoryInfo gives the aperture; a MIG device's is its share by memory slices.
 func (c *Client) DeviceGetBAR1MemoryInfo(ctx context.Context, d Device) (b Bar1Info, ret Return) {
 	ret = c.device(ctx, "nvmlDeviceGetBAR1MemoryInfo", d, func(t target) Return {
+		if t.ci == nil && t.g.mig && !c.admin() {
+			return NoPermission
+		}
 		b.Total = t.g.spec.bar1MiB * mebi
 		procs := uint64(len(t.g.procs))
 		if t.ci != nil {

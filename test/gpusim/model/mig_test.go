@@ -158,6 +158,7 @@ func TestPermissions(t *testing.T) {
 		"CreateCompute":     second(c.GpuInstanceCreateComputeInstance(r.ctx, gi, 0)),
 		"Capacity":          second(c.DeviceGetGpuInstanceRemainingCapacity(r.ctx, d, 19)),
 		"Processes":         second(c.DeviceGetComputeRunningProcesses(r.ctx, d)),
+		"Memory":            second(c.DeviceGetMemoryInfo(r.ctx, d)),
 	} {
 		if ret != model.NoPermission {
 			t.Errorf("%s as user 1000: %v", name, ret)
