@@ -15,6 +15,7 @@ import (
 type UUID string
 
 // Snapshot is the inventory at one moment. It is immutable: whoever holds one may read it for ever.
+// Version 0 is before the first look at the hardware.
 type Snapshot struct {
 	// Version grows at each change of what the snapshot holds.
 	Version uint64
@@ -22,6 +23,8 @@ type Snapshot struct {
 	Driver  DriverInfo
 	// GPUs are ordered by index. A GPU that was once seen stays listed, with its health, until the next boot.
 	GPUs []GPU
+	// Topology says how well the GPUs are connected; it is never nil in what a Monitor publishes.
+	Topology *Topology
 	// Gaps are the features that are missing on the whole node.
 	Gaps []Gap
 }
@@ -60,8 +63,10 @@ type GPU struct {
 	Geometry          mig.Geometry
 	// Instances are the GPU instances that exist, ordered by placement.
 	Instances []Instance
-	Health    Health
-	Gaps      []Gap
+	// Fabric is the registration with the NVSwitch fabric; a whole GPU of a fabric computes only when it is completed.
+	Fabric Fabric
+	Health Health
+	Gaps   []Gap
 }
 
 // ComputeCapability is CUDA's version of a GPU's abilities, such as 8.0.

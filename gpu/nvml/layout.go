@@ -100,13 +100,11 @@ func (v *device) Layout(geometry mig.Geometry) (gpu.Layout, []gpu.Gap, error) {
 	state, err := v.mode()
 	l.MIG = state
 	switch {
-	case whole(err):
-		return l, nil, err
 	case errors.Is(err, gpu.ErrNotSupported), errors.Is(err, gpu.ErrMissing):
 		l.MIG = gpu.MIGState{}
 		return l, nil, nil
-	case !g.add("MIG mode", err):
-		return l, g.gaps, nil
+	case err != nil: // no gap: a GPU whose mode is not known must not pass for a whole one
+		return l, nil, err
 	case !l.MIG.Enabled:
 		return l, nil, nil
 	}

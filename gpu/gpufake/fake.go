@@ -1,0 +1,386 @@
+// Package gpufake is a gpu.Driver for tests: GPUs whose answers, losses, hangs and events a test decides.
+// It owns no rules of NVIDIA's: what a test sets is what the inventory reads. It never touches hardware.
+package gpufake
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/mig"
+)
+
+// Driver is the fake. Its zero value has no GPUs and works.
+type Driver struct {
+	mu      sync.Mutex
+	info    gpu.DriverInfo
+	gaps    []gpu.Gap
+	gpus    []*GPU
+	openErr error
+	hang    chan struct{} // non-nil: Open blocks
+	session int           // handles of other sessions are lost
+	open    bool
+	opens   int
+}
+
+// New makes a driver of version 550.54.15 with these GPUs.
+func New(gpus ...*GPU) *Driver {
+	d := &Driver{info: gpu.DriverInfo{Version: "550.54.15", NVML: "12.550.54.15", CUDA: "12.4"}}
+	for _, g := range gpus {
+		g.driver = d
+		d.gpus = append(d.gpus, g)
+	}
+	return d
+}
+
+// SetInfo sets what Info answers.
+func (d *Driver) SetInfo(info gpu.DriverInfo, gaps ...gpu.Gap) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.info, d.gaps = info, gaps
+}
+
+// SetGPUs replaces the GPUs, as the driver lists them from the next session on.
+func (d *Driver) SetGPUs(gpus ...*GPU) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gpus = nil
+	for _, g := range gpus {
+		g.driver = d
+		d.gpus = append(d.gpus, g)
+	}
+}
+
+// SetOpenError makes Open fail; nil ends that.
+func (d *Driver) SetOpenError(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.openErr = err
+}
+
+// HangOpen makes Open block until the function that it returns is called.
+func (d *Driver) HangOpen() (release func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := make(chan struct{})
+	d.hang = c
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.hang = nil
+		close(c)
+	})
+}
+
+// Restart is the driver being unloaded and loaded: handles are lost, waits end.
+func (d *Driver) Restart() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = false
+	d.session++
+	for _, g := range d.gpus {
+		g.dropSources()
+	}
+}
+
+// Opens is how often the driver was opened.
+func (d *Driver) Opens() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opens
+}
+
+// Open starts a session.
+func (d *Driver) Open() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.hang != nil {
+		c := d.hang
+		d.mu.Unlock()
+		<-c
+		d.mu.Lock()
+	}
+	if d.openErr != nil {
+		return d.openErr
+	}
+	d.open = true
+	d.opens++
+	return nil
+}
+
+// Close ends the session.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = false
+	d.session++
+	return nil
+}
+
+func refuse(call, text string, kind error) error {
+	return &gpu.DriverError{Call: call, Text: text, Kind: kind}
+}
+
+// alive is checked by each call. The caller holds mu.
+func (d *Driver) alive(call string) error {
+	if !d.open {
+		return refuse(call, "the driver was restarted", gpu.ErrSessionLost)
+	}
+	return nil
+}
+
+// Info answers what SetInfo set.
+func (d *Driver) Info() (gpu.DriverInfo, []gpu.Gap, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.info, d.gaps, d.alive("Info")
+}
+
+// Count counts.
+func (d *Driver) Count() (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.gpus), d.alive("Count")
+}
+
+// GPU looks up.
+func (d *Driver) GPU(index int) (gpu.DriverGPU, error) {
+	d.mu.Lock()
+	if err := d.alive("GPU"); err != nil {
+		d.mu.Unlock()
+		return nil, err
+	}
+	if index < 0 || index >= len(d.gpus) {
+		d.mu.Unlock()
+		return nil, refuse("GPU", "invalid argument", gpu.ErrEnd)
+	}
+	g, session := d.gpus[index], d.session
+	d.mu.Unlock()
+	h := &handle{g: g, session: session}
+	return h, h.call("GPU", func() {})
+}
+
+var _ gpu.Driver = (*Driver)(nil)
+
+// GPU is one fake GPU. Change it by its methods only once a driver has it.
+type GPU struct {
+	driver    *Driver
+	ID        gpu.Identity
+	Profiles  mig.Geometry
+	Gaps      []gpu.Gap // told with the identity
+	layout    gpu.Layout
+	condition gpu.Condition
+	holders   []gpu.Holder
+	links     []gpu.Link
+	ancestors map[gpu.UUID]gpu.Ancestor
+	lost      bool
+	err       error
+	noEvents  bool
+	hang      chan struct{}
+	sources   []*source
+	serial    int
+}
+
+// do changes the GPU under the driver's lock, if it has one yet.
+func (g *GPU) do(f func()) {
+	if g.driver != nil {
+		g.driver.mu.Lock()
+		defer g.driver.mu.Unlock()
+	}
+	f()
+}
+
+// SetLayout sets mode and instances.
+func (g *GPU) SetLayout(l gpu.Layout) { g.do(func() { g.layout = l }) }
+
+// SetCondition sets what health is judged by.
+func (g *GPU) SetCondition(c gpu.Condition) { g.do(func() { g.condition = c }) }
+
+// SetHolders sets the processes.
+func (g *GPU) SetHolders(h ...gpu.Holder) { g.do(func() { g.holders = h }) }
+
+// SetLinks sets the NVLinks.
+func (g *GPU) SetLinks(l ...gpu.Link) { g.do(func() { g.links = l }) }
+
+// SetAncestor sets where the path to another GPU meets; AncestorSystem unless set.
+func (g *GPU) SetAncestor(peer gpu.UUID, a gpu.Ancestor) {
+	g.do(func() {
+		if g.ancestors == nil {
+			g.ancestors = map[gpu.UUID]gpu.Ancestor{}
+		}
+		g.ancestors[peer] = a
+	})
+}
+
+// SetLost loses the GPU or brings it back.
+func (g *GPU) SetLost(lost bool) { g.do(func() { g.lost = lost }) }
+
+// SetError makes every call fail; nil ends that.
+func (g *GPU) SetError(err error) { g.do(func() { g.err = err }) }
+
+// NoEvents makes Watch answer that this GPU has none.
+func (g *GPU) NoEvents() { g.do(func() { g.noEvents = true }) }
+
+// Hang makes every call block until the function that it returns is called.
+func (g *GPU) Hang() (release func()) {
+	c := make(chan struct{})
+	g.do(func() { g.hang = c })
+	return sync.OnceFunc(func() {
+		g.do(func() { g.hang = nil })
+		close(c)
+	})
+}
+
+// Watched is how many registrations for events there are.
+func (g *GPU) Watched() (n int) {
+	g.do(func() { n = len(g.sources) })
+	return n
+}
+
+// Send raises an event.
+func (g *GPU) Send(e gpu.Event) {
+	g.do(func() {
+		for _, s := range g.sources {
+			select {
+			case s.events <- e:
+			default: // nobody reads: as a driver's queue, it is bounded
+			}
+		}
+	})
+}
+
+// XID raises an XID of the whole GPU.
+func (g *GPU) XID(x uint64) {
+	g.Send(gpu.Event{Kind: gpu.EventXID, XID: x, GPUInstance: gpu.NoInstance, ComputeInstance: gpu.NoInstance})
+}
+
+// dropSources ends all waits. The caller holds the driver's mu.
+func (g *GPU) dropSources() {
+	for _, s := range g.sources {
+		close(s.gone)
+	}
+	g.sources = nil
+}
+
+// handle is a GPU in one session.
+type handle struct {
+	g       *GPU
+	session int
+}
+
+// call runs f under the lock unless the GPU hangs, is lost or fails.
+func (h *handle) call(name string, f func()) error {
+	d := h.g.driver
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for h.g.hang != nil {
+		c := h.g.hang
+		d.mu.Unlock()
+		<-c
+		d.mu.Lock()
+	}
+	if err := d.alive(name); err != nil {
+		return err
+	}
+	switch {
+	case h.session != d.session:
+		return refuse(name, "invalid argument", gpu.ErrEnd)
+	case h.g.lost:
+		return refuse(name, "the GPU is lost", gpu.ErrLost)
+	case h.g.err != nil:
+		return h.g.err
+	}
+	f()
+	return nil
+}
+
+func (h *handle) Identity() (id gpu.Identity, gaps []gpu.Gap, err error) {
+	err = h.call("Identity", func() { id, gaps = h.g.ID, h.g.Gaps })
+	return id, gaps, err
+}
+
+func (h *handle) Geometry() (g mig.Geometry, gaps []gpu.Gap, err error) {
+	err = h.call("Geometry", func() { g = h.g.Profiles })
+	return g, nil, err
+}
+
+func (h *handle) Layout(mig.Geometry) (l gpu.Layout, gaps []gpu.Gap, err error) {
+	err = h.call("Layout", func() { l = h.g.layout })
+	return l, nil, err
+}
+
+func (h *handle) Condition() (c gpu.Condition, gaps []gpu.Gap, err error) {
+	err = h.call("Condition", func() { c = h.g.condition })
+	return c, nil, err
+}
+
+func (h *handle) Processes() (p []gpu.Holder, err error) {
+	err = h.call("Processes", func() { p = h.g.holders })
+	return p, err
+}
+
+func (h *handle) Links() (l []gpu.Link, err error) {
+	err = h.call("Links", func() { l = h.g.links })
+	return l, err
+}
+
+func (h *handle) Ancestor(peer gpu.DriverGPU) (a gpu.Ancestor, err error) {
+	err = h.call("Ancestor", func() {
+		var ok bool
+		if a, ok = h.g.ancestors[peer.(*handle).g.ID.UUID]; !ok {
+			a = gpu.AncestorSystem
+		}
+	})
+	return a, err
+}
+
+func (h *handle) Watch() (gpu.EventSource, error) {
+	s := &source{g: h.g, events: make(chan gpu.Event, 64), gone: make(chan struct{})}
+	var none error
+	err := h.call("Watch", func() {
+		if h.g.noEvents {
+			none = refuse("Watch", "not supported", gpu.ErrNotSupported)
+			return
+		}
+		h.g.sources = append(h.g.sources, s)
+	})
+	if err == nil {
+		err = none
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// source is a registration.
+type source struct {
+	g      *GPU
+	events chan gpu.Event
+	gone   chan struct{}
+}
+
+func (s *source) Wait(timeout time.Duration) (gpu.Event, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case e := <-s.events:
+		return e, nil
+	case <-s.gone:
+		return gpu.Event{}, refuse("Wait", "the driver was restarted", gpu.ErrSessionLost)
+	case <-timer.C:
+		return gpu.Event{}, refuse("Wait", "timed out", gpu.ErrTimeout)
+	}
+}
+
+func (s *source) Close() error {
+	s.g.do(func() {
+		for i, o := range s.g.sources {
+			if o == s {
+				s.g.sources = append(s.g.sources[:i:i], s.g.sources[i+1:]...)
+				return
+			}
+		}
+	})
+	return nil
+}

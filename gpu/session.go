@@ -1,0 +1,282 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// errRenew ends a session that is to be followed by another at once.
+var errRenew = errors.New("a new session is wanted")
+
+// slot is one index of the driver's enumeration in one session.
+type slot struct {
+	index   int
+	key     string // of its queues
+	poke    chan struct{}
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed when its goroutines have let go of the GPU
+
+	// uuid and handle are guarded by Monitor.mu, empty until the GPU answered. Run's goroutine alone writes uuid.
+	uuid   UUID
+	handle DriverGPU // the prober writes it
+
+	reported bool  // in this session; Run's goroutine
+	err      error // of the last report; Run's goroutine
+}
+
+// look makes the prober look now.
+func (s *slot) look() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// opened is what a session begins with.
+type opened struct {
+	info  DriverInfo
+	gaps  []Gap
+	count int
+}
+
+// session is one life of the driver: open, watch each GPU, close. It returns why it ended.
+func (m *Monitor) session(ctx context.Context) error {
+	o, err := Call(ctx, m.queues, Node, LaneInventory, "open the driver", m.cfg.CallTimeout, func() (opened, error) {
+		var o opened
+		err := m.cfg.Driver.Open()
+		if err == nil {
+			o.info, o.gaps, err = m.cfg.Driver.Info()
+		}
+		if err == nil {
+			o.count, err = m.cfg.Driver.Count()
+		}
+		return o, err
+	})
+	if err != nil {
+		return err
+	}
+	m.driver, m.gaps = o.info, o.gaps
+	ctx, cancel := context.WithCancel(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	in := inbox{reports: make(chan report), events: make(chan seen)}
+	m.mu.Lock()
+	for i := range o.count {
+		sctx, stop := context.WithCancel(ctx)
+		s := &slot{index: i, key: fmt.Sprintf("#%d", i), poke: make(chan struct{}, 1), cancel: stop, stopped: make(chan struct{})}
+		m.slots[i] = s
+		if uuid := m.quietAt(i); uuid != "" { // somebody changes it: hands off
+			s.uuid = uuid
+			stop()
+			close(s.stopped)
+			continue
+		}
+		g.Go(func() error {
+			defer close(s.stopped)
+			defer stop()
+			m.prober(sctx, ctx, s, in)
+			return nil
+		})
+	}
+	m.mu.Unlock()
+	err = m.watch(ctx, in)
+	cancel()
+	_ = g.Wait() // probers return no error
+	m.topology.wait()
+	m.mu.Lock()
+	clear(m.slots)
+	m.mu.Unlock()
+	m.close()
+	return err
+}
+
+// quietAt is the quiesced GPU that was last seen at an index.
+func (m *Monitor) quietAt(index int) UUID {
+	for uuid := range m.quiet {
+		if t := m.known[uuid]; t != nil && t.index == index {
+			return uuid
+		}
+	}
+	return ""
+}
+
+// close ends the driver's session once no call is under way; with a call that hangs it is left open,
+// since the library would wait for that call.
+func (m *Monitor) close() {
+	for range 20 {
+		if !m.queues.Busy() {
+			_ = m.queues.Do(context.Background(), Node, LaneInventory, "close the driver", 2*time.Second, m.cfg.Driver.Close)
+			return
+		}
+		time.Sleep(50 * time.Millisecond) // calls that were left behind end by themselves
+	}
+}
+
+// inbox is how a session's goroutines reach Run's.
+type inbox struct {
+	reports chan report
+	events  chan seen
+}
+
+// seen is an event with the slot that it came from.
+type seen struct {
+	slot  *slot
+	event Event
+}
+
+// watch takes what the session's goroutines tell until the session is over.
+func (m *Monitor) watch(ctx context.Context, in inbox) error {
+	first := time.NewTimer(m.cfg.FirstAnswer)
+	defer first.Stop()
+	waiting := len(m.slots) > 0 // for the first answer of each GPU
+	topologies := make(chan measured, 1)
+	renew := len(m.quiet) > 0
+	if !waiting {
+		m.begun()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-first.C:
+			if waiting {
+				waiting = false
+				m.begun()
+				m.wantTopology(ctx, topologies)
+			}
+		case r := <-in.reports:
+			if err := m.take(r); err != nil {
+				return err
+			}
+			if waiting && m.allReported() {
+				waiting = false
+				m.begun()
+			} else if !waiting {
+				m.settle()
+			}
+			if !waiting {
+				m.wantTopology(ctx, topologies)
+			}
+		case e := <-in.events:
+			m.event(e)
+			if !waiting {
+				m.publish()
+			}
+		case t := <-topologies:
+			m.topology.done(t)
+			m.publish()
+		case a := <-m.asks:
+			before := len(m.quiet)
+			a.do()
+			close(a.done)
+			renew = renew || len(m.quiet) < before
+			if renew && len(m.quiet) == 0 {
+				return errRenew
+			}
+		}
+	}
+}
+
+// begun is the moment of a session's first snapshot.
+func (m *Monitor) begun() {
+	m.away = ""
+	m.settle()
+}
+
+// settle takes account of GPUs that the driver does not list any more, and publishes.
+func (m *Monitor) settle() {
+	if m.allReported() {
+		listed := map[UUID]bool{}
+		nameless := false
+		for _, s := range m.slots {
+			listed[s.uuid] = true
+			nameless = nameless || s.uuid == ""
+		}
+		for uuid, t := range m.known {
+			if !listed[uuid] && !nameless {
+				t.machine.Observe(Probe{At: time.Now(), Err: fmt.Errorf("the driver does not list it: %w", ErrLost)})
+			}
+		}
+	}
+	m.save()
+	m.publish()
+}
+
+func (m *Monitor) allReported() bool {
+	for _, s := range m.slots {
+		if !s.reported && !m.quiet[s.uuid] {
+			return false
+		}
+	}
+	return true
+}
+
+// take takes a report. An error ends the session.
+func (m *Monitor) take(r report) error {
+	s := r.slot
+	if r.static != nil {
+		t := m.known[r.static.id.UUID]
+		if t == nil {
+			t = &tracked{machine: NewMachine(m.cfg.Health, nil)}
+			m.known[r.static.id.UUID] = t
+		}
+		t.index, t.static = s.index, *r.static
+		m.mu.Lock()
+		s.uuid = r.static.id.UUID
+		m.mu.Unlock()
+	}
+	if err := r.probe.Err; errors.Is(err, ErrSessionLost) || errors.Is(err, ErrNoDriver) || errors.Is(err, ErrLibraryStale) {
+		return err
+	}
+	s.reported, s.err = true, r.probe.Err
+	t := m.trackedAt(s)
+	if t == nil {
+		return nil // nothing is known of it but its index
+	}
+	if r.probe.Err == nil {
+		r.probe.Restarted = t.restarted
+		t.probe, t.gaps, t.answered, t.restarted = r.probe, r.gaps, true, false
+	}
+	t.machine.Observe(r.probe)
+	return nil
+}
+
+// trackedAt is the GPU of a slot: as it named itself in this session, otherwise the one that was there before.
+func (m *Monitor) trackedAt(s *slot) *tracked {
+	if s.uuid != "" {
+		return m.known[s.uuid]
+	}
+	named := map[UUID]bool{}
+	for _, o := range m.slots {
+		named[o.uuid] = true
+	}
+	for _, uuid := range slices.Sorted(maps.Keys(m.known)) {
+		if t := m.known[uuid]; t.index == s.index && !named[uuid] {
+			return t
+		}
+	}
+	return nil
+}
+
+// event takes an event; what it means for the layout the prober finds out.
+func (m *Monitor) event(e seen) {
+	if e.event.Kind != EventXID {
+		e.slot.look()
+		return
+	}
+	t := m.trackedAt(e.slot)
+	if t == nil {
+		return
+	}
+	entry := t.machine.Event(time.Now(), e.event)
+	m.cfg.Log.Warn("XID", "gpu", t.static.id.UUID, "index", t.index, "xid", entry.XID, "name", entry.Name,
+		"class", entry.Class.String(), "effect", entry.Effect.String(),
+		"gpuInstance", int32(e.event.GPUInstance), "computeInstance", int32(e.event.ComputeInstance))
+	m.save()
+	e.slot.look()
+}
