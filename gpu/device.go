@@ -3,8 +3,6 @@ package gpu
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/gpulet/gpulet/gpu/mig"
@@ -81,36 +79,78 @@ type Parts struct {
 	Replica      int // as in Device
 }
 
-// idForm is the grammar of Device.ID.
-const idForm = `^([A-Za-z0-9][A-Za-z0-9-]*)(?::([0-9a-z._-]+):(0|[1-9][0-9]?)(?:\.(0|[1-9][0-9]?))?)?(?:::(0|[1-9][0-9]{0,3}))?$`
-
 // ParseDeviceID reads an id that Device.ID wrote, from a file or from the kubelet.
 // Errors wrap ErrDeviceID.
 func ParseDeviceID(id string) (Parts, error) {
-	m := regexp.MustCompile(idForm).FindStringSubmatch(id)
-	if m == nil || len(id) > MaxDeviceID {
-		return Parts{}, fmt.Errorf("%q is %w of gpulet", id, ErrDeviceID)
+	fail := func(why string) (Parts, error) {
+		return Parts{}, fmt.Errorf("%q is %w of gpulet: %s", id, ErrDeviceID, why)
 	}
-	p := Parts{GPU: m[1]}
-	if m[5] != "" {
-		p.Replica = atoi(m[5]) + 1
+	if len(id) > MaxDeviceID {
+		return fail("it is too long")
 	}
-	if m[2] == "" {
+	var p Parts
+	rest, replica, replicated := strings.Cut(id, "::")
+	if replicated {
+		n, ok := count(replica, 4)
+		if !ok {
+			return fail("a number of a replica comes after the two colons")
+		}
+		p.Replica = n + 1
+	}
+	name, slot, sliced := strings.Cut(rest, ":")
+	if !uuidForm(name) {
+		return fail("it does not begin with a UUID")
+	}
+	p.GPU = name
+	if !sliced {
 		return p, nil
 	}
-	profile, err := mig.ParseProfile(strings.ReplaceAll(m[2], "_", "+"))
-	if err != nil {
-		return Parts{}, fmt.Errorf("%q is %w: %w", id, ErrDeviceID, err)
+	profile, place, _ := strings.Cut(slot, ":")
+	if strings.Contains(profile, "+") {
+		return fail("attributes are written with _ in an id")
 	}
-	if profile.IsSlice() != (m[4] != "") {
-		return Parts{}, fmt.Errorf("%q is %w: a compute start belongs to a sub-slice and to nothing else", id, ErrDeviceID)
+	var err error
+	if p.Profile, err = mig.ParseProfile(strings.ReplaceAll(profile, "_", "+")); err != nil {
+		return Parts{}, fmt.Errorf("%q is %w of gpulet: %w", id, ErrDeviceID, err)
 	}
-	p.Kind, p.Profile, p.Start, p.ComputeStart = Slice, profile, atoi(m[3]), atoi(m[4])
+	start, compute, sub := strings.Cut(place, ".")
+	var ok bool
+	if p.Start, ok = count(start, 2); !ok {
+		return fail("a start comes after the profile")
+	}
+	if sub != p.Profile.IsSlice() {
+		return fail("a compute start belongs to a sub-slice and to nothing else")
+	}
+	if sub {
+		if p.ComputeStart, ok = count(compute, 2); !ok {
+			return fail("a compute start comes after the dot")
+		}
+	}
+	p.Kind = Slice
 	return p, nil
 }
 
-// atoi reads digits that a regular expression has checked; empty is 0.
-func atoi(digits string) int {
-	n, _ := strconv.Atoi(digits)
-	return n
+// uuidForm accepts letters, digits and minus, the last not at the beginning.
+func uuidForm(s string) bool {
+	for i, c := range []byte(s) {
+		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !alphanumeric && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// count reads a decimal of at most so many digits without sign or leading zero.
+func count(s string, digits int) (n int, ok bool) {
+	if s == "" || len(s) > digits || len(s) > 1 && s[0] == '0' {
+		return 0, false
+	}
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n, true
 }

@@ -68,7 +68,10 @@ func (o *Offers) compute(g *GPU, in *Instance, what string, withhold func(what, 
 	for _, ci := range in.Compute {
 		name := fmt.Sprintf("compute instance %d (%s) of %s", ci.ID, ci.Profile, what)
 		place := ci.Placement
-		if place.Size < 1 { // drivers before placements of compute instances
+		switch {
+		case !ci.Profile.IsSlice(): // it fills the instance, wherever the driver says that it is
+			place = mig.Placement{Start: 0, Size: in.Slot.Profile.Slices}
+		case place.Size < 1:
 			place.Size = max(ci.Profile.Compute, 1)
 		}
 		overlaps := false

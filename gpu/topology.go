@@ -53,7 +53,9 @@ const choiceLimit = 13000
 func (t *Topology) Best(available, must []UUID, n int) []UUID {
 	c := t.choice(available, must, n)
 	if len(c.uuids) <= n || c.musts >= n {
-		return c.uuids[:min(len(c.uuids), max(n, c.musts))]
+		out := c.uuids[:min(len(c.uuids), max(n, c.musts))]
+		slices.SortFunc(out, t.order)
+		return out
 	}
 	if sets(len(c.uuids)-c.musts, n-c.musts) <= choiceLimit {
 		c.search(c.musts)

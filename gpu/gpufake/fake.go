@@ -46,7 +46,9 @@ func (d *Driver) SetGPUs(gpus ...*GPU) {
 	defer d.mu.Unlock()
 	d.gpus = nil
 	for _, g := range gpus {
-		g.driver = d
+		if g.driver != d {
+			g.driver = d
+		}
 		d.gpus = append(d.gpus, g)
 	}
 }
