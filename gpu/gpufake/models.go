@@ -1,7 +1,9 @@
 package gpufake
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/mig"
@@ -64,6 +66,7 @@ func (g *GPU) Divide(slots ...string) {
 			}},
 		})
 	}
+	slices.SortFunc(l.Instances, func(a, b gpu.Instance) int { return cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start) })
 	g.SetLayout(l)
 }
 

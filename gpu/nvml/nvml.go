@@ -125,7 +125,8 @@ func (d *Driver) has(symbol string) bool {
 	defer d.mu.Unlock()
 	found, known := d.symbols[symbol]
 	if !known {
-		found = d.lib != nil && d.lib.Extensions().LookupSymbol(symbol) == nil
+		// Through our own reference: go-nvml's look-up fails between sessions, and that must not pass for a missing function.
+		found = d.keep != nil && d.keep.Lookup(symbol) == nil
 		d.symbols[symbol] = found
 	}
 	return found
@@ -158,7 +159,7 @@ func features() []struct{ feature, symbol string } {
 		{"profile names from the driver", "nvmlDeviceGetGpuInstanceProfileInfoV"},
 		{"row remapping", "nvmlDeviceGetRemappedRows"},
 		{"fabric state", "nvmlDeviceGetGpuFabricInfo"},
-		{"instances of processes", "nvmlDeviceGetComputeRunningProcesses_v3"},
+		{"processes", "nvmlDeviceGetComputeRunningProcesses"},
 		{"MPS processes", "nvmlDeviceGetMPSComputeRunningProcesses"},
 		{"events", "nvmlEventSetCreate"},
 		{"topology", "nvmlDeviceGetTopologyCommonAncestor"},
@@ -188,7 +189,7 @@ func (d *Driver) Info() (info gpu.DriverInfo, gaps []gpu.Gap, err error) {
 		return ret
 	}))
 	for _, f := range features() {
-		if !d.has(f.symbol) {
+		if !d.has(d.newest(f.symbol)) {
 			g.gaps = append(g.gaps, gpu.Gap{Feature: f.feature, Reason: d.lacks(f.symbol)})
 		}
 	}
