@@ -34,6 +34,7 @@ type Driver struct {
 	lib     nv.Interface       // guarded by mu; nil before the library was loaded
 	path    string             // guarded by mu
 	keep    *dl.DynamicLibrary // guarded by mu: a reference that is never given back, see load
+	bound   bool               // guarded by mu: go-nvml chose the functions' versions, at its first Init
 	inits   int                // guarded by mu: sessions to end
 	symbols map[string]bool    // guarded by mu
 	version string             // guarded by mu
@@ -87,19 +88,29 @@ func (d *Driver) load() error {
 // Open starts a session. Handles that an earlier session gave are invalid afterwards if Close came between.
 func (d *Driver) Open() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.load(); err != nil {
+	err := d.load()
+	d.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	if ret := d.lib.Init(); ret != nv.SUCCESS {
-		return wrap("nvmlInit_v2", ret)
+	for _, s := range []string{"nvmlInit_v2", "nvmlShutdown"} {
+		if !d.has(s) {
+			return &gpu.DriverError{Call: s, Text: "this is no library of a supported driver", Kind: gpu.ErrNoDriver}
+		}
 	}
+	err = wrap("nvmlInit_v2", d.lib.Init())
+	d.mu.Lock()
+	d.bound = true
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	var version string
+	_ = d.call("nvmlSystemGetDriverVersion", func() (ret nv.Return) { version, ret = d.lib.SystemGetDriverVersion(); return ret })
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.inits++
-	d.symbols = map[string]bool{}
-	d.version = ""
-	if v, ret := d.lib.SystemGetDriverVersion(); ret == nv.SUCCESS {
-		d.version = v
-	}
+	d.version = version
 	return nil
 }
 
@@ -134,6 +145,12 @@ func (d *Driver) has(symbol string) bool {
 
 // call makes one call of the library if it has the function.
 func (d *Driver) call(symbol string, f func() nv.Return) error {
+	d.mu.Lock()
+	bound := d.bound
+	d.mu.Unlock()
+	if !bound {
+		return wrap(symbol, nv.ERROR_UNINITIALIZED)
+	}
 	if !d.has(symbol) {
 		return &gpu.DriverError{Call: symbol, Text: d.lacks(symbol), Kind: gpu.ErrMissing}
 	}
@@ -160,10 +177,13 @@ func features() []struct{ feature, symbol string } {
 		{"row remapping", "nvmlDeviceGetRemappedRows"},
 		{"fabric state", "nvmlDeviceGetGpuFabricInfo"},
 		{"processes", "nvmlDeviceGetComputeRunningProcesses"},
+		{"graphics processes", "nvmlDeviceGetGraphicsRunningProcesses"},
 		{"MPS processes", "nvmlDeviceGetMPSComputeRunningProcesses"},
 		{"events", "nvmlEventSetCreate"},
 		{"topology", "nvmlDeviceGetTopologyCommonAncestor"},
 		{"NVLink", "nvmlDeviceGetNvLinkState"},
+		{"peers of NVLinks", "nvmlDeviceGetNvLinkRemotePciInfo"},
+		{"NVSwitch", "nvmlDeviceGetNvLinkRemoteDeviceType"},
 	}
 }
 

@@ -1,11 +1,13 @@
 package nvml
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +59,89 @@ func TestDriverBranches(t *testing.T) {
 	}
 }
 
+// Whatever single function a library lacks, the process lives: go-nvml would end it with code 127.
+func TestNoMissingFunctionEndsTheProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("links the stub once for each function")
+	}
+	lib := build(t, "580", "580.65.06")
+	src, err := os.ReadFile("testdata/stub.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`(?m)^(?:R|const char \*)\s*\*?(nvml\w+)\(`).FindAllSubmatch(src, -1)
+	if len(names) < 40 {
+		t.Fatalf("%d functions found in the stub", len(names))
+	}
+	data, err := os.ReadFile(lib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		name := string(n[1])
+		// In the symbol table a missing function is one of another name.
+		if !bytes.Contains(data, append([]byte(name), 0)) {
+			continue // of another branch
+		}
+		other := filepath.Join(t.TempDir(), "libnvidia-ml.so.1")
+		hidden := bytes.ReplaceAll(data, append(append([]byte{0}, name...), 0), append(append([]byte{0}, "gone"+name[4:]...), 0))
+		if err := os.WriteFile(other, hidden, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWalk$", "-test.v")
+		cmd.Env = append(os.Environ(), libraryEnv+"="+other)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestWalk") {
+			t.Errorf("without %s: %v\n%s", name, err, out)
+		} else if !strings.Contains(string(out), strings.TrimSuffix(strings.TrimSuffix(name, "_v2"), "_v3")) && name != "nvmlErrorString" && !strings.HasPrefix(name, "nvmlDeviceGetGpuFabricInfo") {
+			t.Errorf("without %s nothing is said of it:\n%s", name, out)
+		}
+	}
+}
+
+// TestWalk calls everything and takes any error.
+func TestWalk(t *testing.T) {
+	d := driver(t)
+	say := func(what string, gaps []gpu.Gap, err error) { t.Log(what, gaps, err) }
+	say("open", nil, d.Open())
+	_, gaps, err := d.Info()
+	say("info", gaps, err)
+	_, err = d.Count()
+	say("count", nil, err)
+	var all []gpu.DriverGPU
+	for i := range 2 {
+		g, err := d.GPU(i)
+		say("gpu", nil, err)
+		if err != nil {
+			return
+		}
+		all = append(all, g)
+	}
+	for _, g := range all {
+		_, gaps, err := g.Identity()
+		say("identity", gaps, err)
+		geometry, gaps, err := g.Geometry()
+		say("geometry", gaps, err)
+		_, gaps, err = g.Layout(geometry)
+		say("layout", gaps, err)
+		_, gaps, err = g.Condition()
+		say("condition", gaps, err)
+		_, err = g.Processes()
+		say("processes", nil, err)
+		_, err = g.Links()
+		say("links", nil, err)
+		_, err = g.Ancestor(all[0])
+		say("ancestor", nil, err)
+		src, err := g.Watch()
+		say("watch", nil, err)
+		if err == nil {
+			_, err = src.Wait(time.Millisecond)
+			say("wait", nil, err)
+			say("free", nil, src.Close())
+		}
+	}
+	say("close", nil, d.Close())
+}
+
 // driver opens the library that the environment names.
 func driver(t *testing.T) *Driver {
 	t.Helper()
@@ -103,7 +188,7 @@ type want struct {
 }
 
 func TestOld(t *testing.T) {
-	check(t, want{nodeGaps: "profile names from the driver,fabric state,MPS processes", processes: 1})
+	check(t, want{nodeGaps: "profile names from the driver,fabric state,graphics processes,MPS processes", processes: 1})
 }
 
 func Test525(t *testing.T) {
