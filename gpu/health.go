@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -276,13 +277,16 @@ func (m *Machine) worst(gi, ci uint32) (h Health) {
 	return h
 }
 
+// keys puts XIDs first, which explain the rest, then what came first.
 func (m *Machine) keys() []causeKey {
-	return slices.SortedFunc(maps.Keys(m.causes), func(a, b causeKey) int {
-		ca, cb := m.causes[a], m.causes[b]
-		if c := ca.Since.Compare(cb.Since); c != 0 {
-			return c
+	rest := func(k causeKey) int {
+		if strings.HasPrefix(k.kind, "xid-") {
+			return 0
 		}
-		return strings.Compare(a.kind, b.kind)
+		return 1
+	}
+	return slices.SortedFunc(maps.Keys(m.causes), func(a, b causeKey) int {
+		return cmp.Or(cmp.Compare(rest(a), rest(b)), m.causes[a].Since.Compare(m.causes[b].Since), strings.Compare(a.kind, b.kind))
 	})
 }
 

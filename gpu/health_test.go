@@ -94,7 +94,7 @@ func TestHealthStates(t *testing.T) {
 			p.xid(79)
 			p.p.Err = lost
 			p.probes(2)
-			state(Unhealthy, "")
+			state(Unhealthy, "XID 79")
 			p.p.Err = nil
 			p.probes(1)
 			state(Recovering, "recovering from")

@@ -466,3 +466,30 @@ func TestHoldersAndTopology(t *testing.T) {
 		})
 	})
 }
+
+func TestSpoiledSessionIsRenewed(t *testing.T) {
+	cfg := roots(t, "boot")
+	bubble(t, func(t *testing.T) {
+		a, b := gpufake.A100(0), gpufake.A100(1)
+		d := gpufake.New(a, b)
+		cfg.Driver = d
+		run(t, cfg, func(w watched) {
+			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return len(s.GPUs) == 2 })
+			unknown := errors.New("unknown error")
+			a.SetError(unknown)
+			time.Sleep(time.Minute)
+			if d.Opens() != 1 || states(w.now()) != "Unhealthy Healthy" {
+				t.Errorf("one failing GPU: %d sessions, %v", d.Opens(), describe(w.now()))
+			}
+			b.SetError(unknown)
+			time.Sleep(10 * time.Second)
+			if d.Opens() != 2 {
+				t.Errorf("all failing: %d sessions", d.Opens())
+			}
+			time.Sleep(time.Hour)
+			if n := d.Opens(); n < 30 || n > 70 || states(w.now()) != "Unhealthy Unhealthy" {
+				t.Errorf("after an hour %d sessions, %v", n, describe(w.now()))
+			}
+		})
+	})
+}

@@ -153,6 +153,10 @@ func (m *Monitor) watch(ctx context.Context, in inbox) error {
 			if err := m.take(r); err != nil {
 				return err
 			}
+			if m.allFailing() && time.Since(m.renewed) > time.Minute {
+				m.renewed = time.Now() // a session may be spoiled without the driver's saying so
+				return errRenew
+			}
 			if waiting && m.allReported() {
 				waiting = false
 				m.begun()
@@ -210,6 +214,16 @@ func (m *Monitor) settle() {
 func (m *Monitor) allReported() bool {
 	for _, s := range m.slots {
 		if !s.reported && !m.quiet[s.uuid] {
+			return false
+		}
+	}
+	return true
+}
+
+// allFailing reports whether every GPU answers with errors that are neither its own loss nor silence.
+func (m *Monitor) allFailing() bool {
+	for _, s := range m.slots {
+		if s.err == nil || errors.Is(s.err, ErrLost) || errors.Is(s.err, ErrDeadline) {
 			return false
 		}
 	}

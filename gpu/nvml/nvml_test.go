@@ -48,7 +48,7 @@ func TestDriverBranches(t *testing.T) {
 			lib := build(t, b.branch, b.version)
 			for _, run := range []string{b.run, "TestContract", "TestMonitor"} {
 				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+run+"$", "-test.v")
-				cmd.Env = append(os.Environ(), libraryEnv+"="+lib)
+				cmd.Env = append(os.Environ(), libraryEnv+"="+lib, "GORACE=atexit_sleep_ms=0")
 				out, err := cmd.CombinedOutput()
 				if err != nil || !strings.Contains(string(out), "--- PASS: "+run) {
 					t.Errorf("%s: %v\n%s", run, err, out)
@@ -89,7 +89,7 @@ func TestNoMissingFunctionEndsTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWalk$", "-test.v")
-		cmd.Env = append(os.Environ(), libraryEnv+"="+other)
+		cmd.Env = append(os.Environ(), libraryEnv+"="+other, "GORACE=atexit_sleep_ms=0")
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestWalk") {
 			t.Errorf("without %s: %v\n%s", name, err, out)
 		} else if !strings.Contains(string(out), strings.TrimSuffix(strings.TrimSuffix(name, "_v2"), "_v3")) && name != "nvmlErrorString" && !strings.HasPrefix(name, "nvmlDeviceGetGpuFabricInfo") {
