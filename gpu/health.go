@@ -286,7 +286,7 @@ func (m *Machine) keys() []causeKey {
 		return 1
 	}
 	return slices.SortedFunc(maps.Keys(m.causes), func(a, b causeKey) int {
-		return cmp.Or(cmp.Compare(rest(a), rest(b)), m.causes[a].Since.Compare(m.causes[b].Since), strings.Compare(a.kind, b.kind))
+		return cmp.Or(cmp.Compare(rest(a), rest(b)), m.causes[a].Since.Compare(m.causes[b].Since), strings.Compare(a.kind, b.kind), cmp.Compare(a.gi, b.gi), cmp.Compare(a.ci, b.ci))
 	})
 }
 
