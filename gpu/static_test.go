@@ -51,19 +51,22 @@ func TestStaticOffers(t *testing.T) {
 		{"no device node", gpu.GPU{UUID: "unknown-0", Minor: -1, Health: bad}, "", "GPU: its device node is not known: x"},
 		{"MIG mode without instances", gpu.GPU{UUID: "GPU-a", MIG: on}, "", "GPU: it is in MIG mode and has no GPU instance"},
 		{
-			"instances", gpu.GPU{UUID: "GPU-a", MIG: on, Instances: []gpu.Instance{
+			"instances",
+			gpu.GPU{UUID: "GPU-a", MIG: on, Instances: []gpu.Instance{
 				instance(t, 1, "3g.40gb", 0, 4, "3g.40gb"), instance(t, 2, "1g.10gb+me", 4, 1, "1g.10gb+me"), instance(t, 3, "1g.10gb", 5, 1), sick,
 			}},
 			"GPU-a:3g.40gb:0 GPU-a:1g.10gb_me:4 GPU-a:1g.10gb:6!",
 			"GPU instance 3 (1g.10gb@5): it has no compute instance, so nobody can use it",
 		},
 		{
-			"sub-slices", gpu.GPU{UUID: "GPU-a", MIG: on, Instances: []gpu.Instance{instance(t, 1, "3g.40gb", 4, 4, "1c.3g.40gb", "2c.3g.40gb")}},
+			"sub-slices",
+			gpu.GPU{UUID: "GPU-a", MIG: on, Instances: []gpu.Instance{instance(t, 1, "3g.40gb", 4, 4, "1c.3g.40gb", "2c.3g.40gb")}},
 			"GPU-a:1c.3g.40gb:4.0 GPU-a:2c.3g.40gb:4.1", "",
 		},
 		{"a sick GPU's slots", gpu.GPU{UUID: "GPU-a", MIG: on, Health: bad, Instances: []gpu.Instance{instance(t, 1, "7g.80gb", 0, 8, "7g.80gb")}}, "GPU-a:7g.80gb:0!", ""},
 		{
-			"unknown profile beside a known one", gpu.GPU{UUID: "GPU-a", MIG: on, Instances: []gpu.Instance{instance(t, 1, "1g.10gb", 0, 1, "1g.10gb"), odd}},
+			"unknown profile beside a known one",
+			gpu.GPU{UUID: "GPU-a", MIG: on, Instances: []gpu.Instance{instance(t, 1, "1g.10gb", 0, 1, "1g.10gb"), odd}},
 			"GPU-a:1g.10gb:0", "GPU instance 6 (1g.10gb+id99@5): its profile has no name that can be offered",
 		},
 	} {

@@ -26,8 +26,13 @@ func TestNamesOfDriversThatDoNotTellThem(t *testing.T) {
 		want   []string
 	}{
 		{"A100 40 GB", 42505273344, []RawProfile{
-			{Enum: 0, Slices: 1, MemoryMiB: 4864}, {Enum: 7, Slices: 1, MemoryMiB: 4864}, {Enum: 1, Slices: 2, MemoryMiB: 9856},
-			{Enum: 2, Slices: 3, MemoryMiB: 19968}, {Enum: 3, Slices: 4, MemoryMiB: 19968}, {Enum: 4, Slices: 7, MemoryMiB: 40192}, {Enum: 9, Slices: 1, MemoryMiB: 9856},
+			{Enum: 0, Slices: 1, MemoryMiB: 4864},
+			{Enum: 7, Slices: 1, MemoryMiB: 4864},
+			{Enum: 1, Slices: 2, MemoryMiB: 9856},
+			{Enum: 2, Slices: 3, MemoryMiB: 19968},
+			{Enum: 3, Slices: 4, MemoryMiB: 19968},
+			{Enum: 4, Slices: 7, MemoryMiB: 40192},
+			{Enum: 9, Slices: 1, MemoryMiB: 9856},
 		}, []string{"1g.5gb", "1g.5gb+me", "2g.10gb", "3g.20gb", "4g.20gb", "7g.40gb", "1g.10gb"}},
 		{"A100 80 GB", 81920 * mib, []RawProfile{
 			{Enum: 0, Slices: 1, MemoryMiB: 9728}, {Enum: 1, Slices: 2, MemoryMiB: 19968}, {Enum: 2, Slices: 3, MemoryMiB: 40192}, {Enum: 4, Slices: 7, MemoryMiB: 80896},
@@ -36,8 +41,12 @@ func TestNamesOfDriversThatDoNotTellThem(t *testing.T) {
 			{Enum: 0, Slices: 1, MemoryMiB: 5952}, {Enum: 1, Slices: 2, MemoryMiB: 11968}, {Enum: 8, Slices: 2, MemoryMiB: 11968}, {Enum: 3, Slices: 4, MemoryMiB: 24000},
 		}, []string{"1g.6gb", "2g.12gb", "2g.12gb+me", "4g.24gb"}},
 		{"RTX PRO 6000", 97887 * mib, []RawProfile{
-			{Enum: 0, Slices: 1, MemoryMiB: 24192}, {Enum: 10, Slices: 1, MemoryMiB: 24192}, {Enum: 13, Slices: 1, MemoryMiB: 24192},
-			{Enum: 15, Slices: 1, MemoryMiB: 24192}, {Enum: 1, Slices: 2, MemoryMiB: 48512}, {Enum: 3, Slices: 4, MemoryMiB: 97408},
+			{Enum: 0, Slices: 1, MemoryMiB: 24192},
+			{Enum: 10, Slices: 1, MemoryMiB: 24192},
+			{Enum: 13, Slices: 1, MemoryMiB: 24192},
+			{Enum: 15, Slices: 1, MemoryMiB: 24192},
+			{Enum: 1, Slices: 2, MemoryMiB: 48512},
+			{Enum: 3, Slices: 4, MemoryMiB: 97408},
 		}, []string{"1g.24gb", "1g.24gb+gfx", "1g.24gb-me", "1g.24gb+me.all", "2g.48gb", "4g.96gb"}},
 	} {
 		for i := range c.raw {

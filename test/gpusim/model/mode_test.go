@@ -190,8 +190,13 @@ func TestSymbols(t *testing.T) {
 		name  string
 		since model.Branch
 	}{
-		{"nvmlInit_v2", 470}, {"nvmlDeviceGetMemoryInfo_v2", 525}, {"nvmlGpmMigSampleGet", 525}, {"nvmlSystemGetConfComputeState", 535},
-		{"nvmlDeviceGetGpuFabricInfoV", 550}, {"nvmlDeviceGetTemperatureV", 580}, {"nvmlDeviceGetGpuFabricInfo_v4", 600},
+		{"nvmlInit_v2", 470},
+		{"nvmlDeviceGetMemoryInfo_v2", 525},
+		{"nvmlGpmMigSampleGet", 525},
+		{"nvmlSystemGetConfComputeState", 535},
+		{"nvmlDeviceGetGpuFabricInfoV", 550},
+		{"nvmlDeviceGetTemperatureV", 580},
+		{"nvmlDeviceGetGpuFabricInfo_v4", 600},
 	} {
 		for _, b := range []model.Branch{470, 525, 535, 550, 580} {
 			if got := b.HasSymbol(c.name); got != (b >= c.since) {

@@ -37,14 +37,21 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	for _, pair := range [][2]int{
-		{int(model.EccL1), int(nvml.MEMORY_LOCATION_L1_CACHE)}, {int(model.EccL2), int(nvml.MEMORY_LOCATION_L2_CACHE)},
-		{int(model.EccDevice), int(nvml.MEMORY_LOCATION_DRAM)}, {int(model.EccRegister), int(nvml.MEMORY_LOCATION_REGISTER_FILE)},
-		{int(model.EccTexture), int(nvml.MEMORY_LOCATION_TEXTURE_MEMORY)}, {int(model.EccTextureShm), int(nvml.MEMORY_LOCATION_TEXTURE_SHM)},
-		{int(model.EccCBU), int(nvml.MEMORY_LOCATION_CBU)}, {int(model.EccSRAM), int(nvml.MEMORY_LOCATION_SRAM)},
-		{int(model.ValueUnsignedInt), int(nvml.VALUE_TYPE_UNSIGNED_INT)}, {int(model.ValueUnsignedLongLong), int(nvml.VALUE_TYPE_UNSIGNED_LONG_LONG)},
+		{int(model.EccL1), int(nvml.MEMORY_LOCATION_L1_CACHE)},
+		{int(model.EccL2), int(nvml.MEMORY_LOCATION_L2_CACHE)},
+		{int(model.EccDevice), int(nvml.MEMORY_LOCATION_DRAM)},
+		{int(model.EccRegister), int(nvml.MEMORY_LOCATION_REGISTER_FILE)},
+		{int(model.EccTexture), int(nvml.MEMORY_LOCATION_TEXTURE_MEMORY)},
+		{int(model.EccTextureShm), int(nvml.MEMORY_LOCATION_TEXTURE_SHM)},
+		{int(model.EccCBU), int(nvml.MEMORY_LOCATION_CBU)},
+		{int(model.EccSRAM), int(nvml.MEMORY_LOCATION_SRAM)},
+		{int(model.ValueUnsignedInt), int(nvml.VALUE_TYPE_UNSIGNED_INT)},
+		{int(model.ValueUnsignedLongLong), int(nvml.VALUE_TYPE_UNSIGNED_LONG_LONG)},
 		{int(model.ValueSignedInt), int(nvml.VALUE_TYPE_SIGNED_INT)},
-		{int(linkVersion(t, "v100x8")), int(nvml.NVLINK_VERSION_2_0)}, {int(linkVersion(t, "dgx-a100")), int(nvml.NVLINK_VERSION_3_0)},
-		{int(linkVersion(t, "hgx-h100")), int(nvml.NVLINK_VERSION_4_0)}, {int(linkVersion(t, "hgx-b200")), int(nvml.NVLINK_VERSION_5_0)},
+		{int(linkVersion(t, "v100x8")), int(nvml.NVLINK_VERSION_2_0)},
+		{int(linkVersion(t, "dgx-a100")), int(nvml.NVLINK_VERSION_3_0)},
+		{int(linkVersion(t, "hgx-h100")), int(nvml.NVLINK_VERSION_4_0)},
+		{int(linkVersion(t, "hgx-b200")), int(nvml.NVLINK_VERSION_5_0)},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("number %d, NVML has %d", pair[0], pair[1])

@@ -33,8 +33,12 @@ func ampereEngines() ([6]engines, engines) {
 
 func hopperEngines() ([6]engines, engines) {
 	return [6]engines{
-		{copy: 1, dec: 1, jpeg: 1}, {copy: 1, dec: 1, jpeg: 1}, {copy: 2, dec: 2, jpeg: 2},
-		{copy: 3, dec: 3, jpeg: 3}, {copy: 4, dec: 4, jpeg: 4}, {copy: 8, dec: 7, jpeg: 7, ofa: 1},
+		{copy: 1, dec: 1, jpeg: 1},
+		{copy: 1, dec: 1, jpeg: 1},
+		{copy: 2, dec: 2, jpeg: 2},
+		{copy: 3, dec: 3, jpeg: 3},
+		{copy: 4, dec: 4, jpeg: 4},
+		{copy: 8, dec: 7, jpeg: 7, ofa: 1},
 	}, engines{copy: 1, dec: 1, jpeg: 1, ofa: 1}
 }
 

@@ -15,11 +15,15 @@ const (
 
 // specs lists the models. Figures are those of data sheets and nvidia-smi; idle and busy values are typical.
 func specs() []*spec {
-	ampere := spec{brand: brandNVIDIA, arch: archAmpere, ccMajor: 8, coresPerSM: 64, hbm: true, ecc: true, rowRemap: true, pcieGen: 4, pcieWidth: 16,
-		nvlinkVersion: 3, nvlinkMBps: 25000, idleMHz: 210, slowdownC: 89, shutdownC: 92, gpuMaxC: 85, memMaxC: 95, idleC: 30, busyC: 64}
-	hopper := spec{brand: brandNVIDIA, arch: archHopper, ccMajor: 9, coresPerSM: 128, hbm: true, ecc: true, rowRemap: true, pcieGen: 5, pcieWidth: 16,
+	ampere := spec{
+		brand: brandNVIDIA, arch: archAmpere, ccMajor: 8, coresPerSM: 64, hbm: true, ecc: true, rowRemap: true, pcieGen: 4, pcieWidth: 16,
+		nvlinkVersion: 3, nvlinkMBps: 25000, idleMHz: 210, slowdownC: 89, shutdownC: 92, gpuMaxC: 85, memMaxC: 95, idleC: 30, busyC: 64,
+	}
+	hopper := spec{
+		brand: brandNVIDIA, arch: archHopper, ccMajor: 9, coresPerSM: 128, hbm: true, ecc: true, rowRemap: true, pcieGen: 5, pcieWidth: 16,
 		nvlinks: 18, nvlinkVersion: 4, nvlinkMBps: 26562, idleMHz: 345, maxMHz: 1980, slowdownC: 87, shutdownC: 92, gpuMaxC: 87, memMaxC: 95, idleC: 29, busyC: 66,
-		gpm: true, fabric: true, modeImmediate: true, axis: 8, slices: 7, engines: engines{copy: 8, dec: 7, jpeg: 7, ofa: 1}}
+		gpm: true, fabric: true, modeImmediate: true, axis: 8, slices: 7, engines: engines{copy: 8, dec: 7, jpeg: 7, ofa: 1},
+	}
 
 	a100 := ampere
 	a100.busWidth, a100.sms, a100.bar1MiB = 5120, 108, 65536
@@ -61,24 +65,30 @@ func specs() []*spec {
 	b200.since = 570
 	b200.partNumber, b200.vbios = "692-2G525-0220-002", "97.00.82.00.04"
 
-	rtx := spec{model: "rtxpro6000", name: "NVIDIA RTX PRO 6000 Blackwell Server Edition", brand: brandRTX, arch: archBlackwell, ccMajor: 12, coresPerSM: 128,
+	rtx := spec{
+		model: "rtxpro6000", name: "NVIDIA RTX PRO 6000 Blackwell Server Edition", brand: brandRTX, arch: archBlackwell, ccMajor: 12, coresPerSM: 128,
 		pciDevice: 0x2BB510DE, pciSubsystem: 0x204E10DE, partNumber: "900-2G153-0000-000", vbios: "98.02.52.00.02",
 		memoryMiB: 97887, reservedMiB: 637, bar1MiB: 131072, busWidth: 512, sms: 188, ecc: true, rowRemap: true, banks: 192,
 		pcieGen: 5, pcieWidth: 16, idleW: 30, limitW: 600, minLimitW: 300, idleMHz: 180, maxMHz: 2430, memMHz: 12481, idlePState: 8,
 		slowdownC: 95, shutdownC: 100, gpuMaxC: 92, idleC: 32, busyC: 72, gpm: true, modeImmediate: true,
-		engines: engines{copy: 4, dec: 4, enc: 4, jpeg: 4, ofa: 1}, axis: 12, slices: 4, profiles: rtx6000Profiles(), since: 575}
+		engines: engines{copy: 4, dec: 4, enc: 4, jpeg: 4, ofa: 1}, axis: 12, slices: 4, profiles: rtx6000Profiles(), since: 575,
+	}
 
-	t4 := spec{model: "t4", name: "Tesla T4", brand: brandTesla, arch: archTuring, ccMajor: 7, ccMinor: 5, coresPerSM: 64,
+	t4 := spec{
+		model: "t4", name: "Tesla T4", brand: brandTesla, arch: archTuring, ccMajor: 7, ccMinor: 5, coresPerSM: 64,
 		pciDevice: 0x1EB810DE, pciSubsystem: 0x12A210DE, partNumber: "900-2G183-0000-001", vbios: "90.04.96.00.01",
 		memoryMiB: 15360, reservedMiB: 445, bar1MiB: 256, busWidth: 256, sms: 40, ecc: true, pcieGen: 3, pcieWidth: 16,
 		idleW: 10, limitW: 70, minLimitW: 60, idleMHz: 300, maxMHz: 1590, memMHz: 5000, idlePState: 8,
-		slowdownC: 93, shutdownC: 96, gpuMaxC: 85, idleC: 36, busyC: 70, engines: engines{copy: 3, dec: 2, enc: 1}}
+		slowdownC: 93, shutdownC: 96, gpuMaxC: 85, idleC: 36, busyC: 70, engines: engines{copy: 3, dec: 2, enc: 1},
+	}
 
-	v100 := spec{model: "v100", name: "Tesla V100-SXM2-16GB", brand: brandTesla, arch: archVolta, ccMajor: 7, coresPerSM: 64,
+	v100 := spec{
+		model: "v100", name: "Tesla V100-SXM2-16GB", brand: brandTesla, arch: archVolta, ccMajor: 7, coresPerSM: 64,
 		pciDevice: 0x1DB110DE, pciSubsystem: 0x121210DE, partNumber: "900-2G503-0000-000", vbios: "88.00.4F.00.09",
 		memoryMiB: 16384, reservedMiB: 224, bar1MiB: 16384, busWidth: 4096, sms: 80, hbm: true, ecc: true, pcieGen: 3, pcieWidth: 16,
 		nvlinks: 6, nvlinkVersion: 2, nvlinkMBps: 25781, idleW: 42, limitW: 300, minLimitW: 150, idleMHz: 135, maxMHz: 1530, memMHz: 877,
-		slowdownC: 87, shutdownC: 90, gpuMaxC: 83, memMaxC: 85, idleC: 33, busyC: 66, engines: engines{copy: 5, dec: 1, enc: 3}}
+		slowdownC: 87, shutdownC: 90, gpuMaxC: 83, memMaxC: 85, idleC: 33, busyC: 66, engines: engines{copy: 5, dec: 1, enc: 3},
+	}
 
 	odd := ampere
 	odd.model, odd.name, odd.pciDevice, odd.pciSubsystem = "odd", "NVIDIA X1000 Prototype", 0x7FFF10DE, 0x7FFF10DE

@@ -1,0 +1,74 @@
+// Command probe is what the pods of the tests run: it prints what its container was given, then
+// sleeps until it is told to stop, or for --for, and exits with --exit.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// View is one line of JSON on standard output.
+type View struct {
+	Env     map[string]string    `json:"env"`
+	Devices map[string][2]uint32 `json:"devices"` // path below /dev -> major, minor
+	Mounts  []string             `json:"mounts"`  // mount points
+	GPUs    []string             `json:"gpus"`    // file names in /usr/lib and below that belong to the driver
+}
+
+func main() {
+	sleep := flag.Duration("for", 0, "how long to sleep; 0 is until told to stop")
+	code := flag.Int("exit", 0, "exit status at the end of --for")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	_ = json.NewEncoder(os.Stdout).Encode(look())
+	if *sleep > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(*sleep):
+			os.Exit(*code)
+		}
+	}
+	<-ctx.Done()
+}
+
+func look() View {
+	v := View{Env: map[string]string{}, Devices: map[string][2]uint32{}}
+	for _, kv := range os.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		v.Env[name] = value
+	}
+	_ = filepath.WalkDir("/dev", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasPrefix(path, "/dev/nvidia") {
+			return nil
+		}
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil {
+			v.Devices[path] = [2]uint32{unix.Major(st.Rdev), unix.Minor(st.Rdev)}
+		}
+		return nil
+	})
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 4 {
+			v.Mounts = append(v.Mounts, f[4])
+		}
+	}
+	_ = filepath.WalkDir("/usr", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (strings.Contains(d.Name(), "libcuda") || strings.Contains(d.Name(), "nvidia")) {
+			v.GPUs = append(v.GPUs, path)
+		}
+		return nil
+	})
+	return v
+}
