@@ -109,4 +109,4 @@ func (s Shape) validate() error {
 }
 
 // maxGPUs is as many as bus numbers are given out for.
-const maxGPUs = 15
+const maxGPUs = 16
