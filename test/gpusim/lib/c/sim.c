@@ -1,0 +1,220 @@
+// Forwarding: a call is one request and one answer on a connection of its own out of a pool, since calls come from many threads
+// and some block. Requests: u32 size, u16 length of the name, u16 arguments, name, then for each u32 sent, u32 writable, bytes.
+// Answers: u32 size, i32 return code, then for each result u32 argument, u32 size, bytes. All sizes are without the first word.
+#define _GNU_SOURCE
+#include "sim.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define NONE 0xFFFFFFFFu
+#define POOL 64
+
+// The driver version that this library belongs to: the daemon writes it in here when it puts the library in place.
+__attribute__((used)) static const char sim_version[64] = "GPUSIM-DRIVER-VERSION:";
+
+// Handles are addresses in here. Nothing is ever written: it takes no memory.
+static char sim_handles[1 << 26];
+
+struct conn {
+  int fd;
+  char *buf;
+  size_t cap, len;
+};
+
+static struct {
+  pthread_mutex_t mu; // guards the rest
+  struct conn idle[POOL];
+  int count;
+  pid_t pid; // whose connections these are: a fork starts anew
+  unsigned char token[16];
+  int was; // there was a session: the daemon is gone, not absent
+} pool = {.mu = PTHREAD_MUTEX_INITIALIZER};
+
+static void fork_lock(void) { pthread_mutex_lock(&pool.mu); }
+static void fork_unlock(void) { pthread_mutex_unlock(&pool.mu); }
+__attribute__((constructor)) static void start(void) { pthread_atfork(fork_lock, fork_unlock, fork_unlock); }
+
+static void drop(struct conn *c) {
+  close(c->fd);
+  free(c->buf);
+}
+
+static int reserve(struct conn *c, size_t n) {
+  if (n <= c->cap) return 1;
+  size_t cap = n < 4096 ? 4096 : n * 2;
+  char *buf = realloc(c->buf, cap);
+  if (!buf) return 0;
+  c->buf = buf;
+  c->cap = cap;
+  return 1;
+}
+
+static int append(struct conn *c, const void *p, size_t n) {
+  if (!reserve(c, c->len + n)) return 0;
+  if (n) memcpy(c->buf + c->len, p, n);
+  c->len += n;
+  return 1;
+}
+
+static int append32(struct conn *c, uint32_t v) { return append(c, &v, sizeof v); }
+
+static int send_all(int fd, const char *p, size_t n) {
+  while (n) {
+    ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+    if (k < 0 && errno == EINTR) continue;
+    if (k <= 0) return 0;
+    p += k;
+    n -= (size_t)k;
+  }
+  return 1;
+}
+
+static int recv_all(int fd, char *p, size_t n) {
+  while (n) {
+    ssize_t k = recv(fd, p, n, 0);
+    if (k < 0 && errno == EINTR) continue;
+    if (k <= 0) return 0;
+    p += k;
+    n -= (size_t)k;
+  }
+  return 1;
+}
+
+// socket_path is GPUSIM_SOCKET, or nvml.sock in a folder above the library.
+static int socket_path(char *out, size_t n) {
+  const char *env = getenv("GPUSIM_SOCKET");
+  char dir[PATH_MAX];
+  Dl_info info;
+  struct stat st;
+  if (env && *env) return (size_t)snprintf(out, n, "%s", env) < n;
+  if (!dladdr((void *)sim_call, &info) || !info.dli_fname || !realpath(info.dli_fname, dir)) return 0;
+  for (char *slash; (slash = strrchr(dir, '/')) && slash != dir;) {
+    *slash = 0;
+    if ((size_t)snprintf(out, n, "%s/nvml.sock", dir) < n && stat(out, &st) == 0) return 1;
+  }
+  return 0;
+}
+
+// exchange sends what is in the buffer and reads the answer into it.
+static int exchange(struct conn *c) {
+  uint32_t size = (uint32_t)c->len - 4;
+  memcpy(c->buf, &size, sizeof size);
+  if (!send_all(c->fd, c->buf, c->len) || !recv_all(c->fd, (char *)&size, sizeof size)) return 0;
+  if (size < 4 || size > 1u << 28 || !reserve(c, size)) return 0;
+  c->len = size;
+  return recv_all(c->fd, c->buf, size);
+}
+
+static int request(struct conn *c, const char *name, const struct sim_arg *args, int count) {
+  uint16_t head[2] = {(uint16_t)strlen(name), (uint16_t)count};
+  c->len = 0;
+  int ok = append32(c, 0) && append(c, head, sizeof head) && append(c, name, head[0]);
+  for (int i = 0; ok && i < count; i++) {
+    const struct sim_arg *a = &args[i];
+    if (!a->in && !a->out) {
+      ok = append32(c, NONE) && append32(c, a->required ? NONE : 0);
+      continue;
+    }
+    ok = append32(c, a->in ? a->len : 0) && append32(c, a->out ? a->cap : 0) && append(c, a->in, a->in ? a->len : 0);
+  }
+  return ok;
+}
+
+// connect_new opens a connection and says who calls. The daemon learns the process from the socket.
+static int connect_new(struct conn *c, const unsigned char *token) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  uint64_t base = (uint64_t)(uintptr_t)sim_handles, size = sizeof sim_handles;
+  struct sim_arg hello[] = {{token, 16, NULL, 0, 0}, {&base, 8, NULL, 0, 0}, {&size, 8, NULL, 0, 0}, {sim_version, sizeof sim_version, NULL, 0, 0}};
+  char path[PATH_MAX];
+  *c = (struct conn){.fd = -1};
+  if (!socket_path(path, sizeof path) || strlen(path) >= sizeof to.sun_path) return 0;
+  strcpy(to.sun_path, path);
+  c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (c->fd < 0) return 0;
+  int done;
+  do done = connect(c->fd, (struct sockaddr *)&to, sizeof to);
+  while (done < 0 && errno == EINTR);
+  if (done == 0 && request(c, "hello", hello, 4) && exchange(c)) return 1;
+  drop(c);
+  return 0;
+}
+
+// take gives a connection that is alive.
+static int take(struct conn *c) {
+  unsigned char token[16];
+  char byte;
+  pthread_mutex_lock(&pool.mu);
+  if (pool.pid != getpid()) {
+    while (pool.count) drop(&pool.idle[--pool.count]);
+    pool.pid = getpid();
+    pool.was = 0;
+    if (getrandom(pool.token, sizeof pool.token, 0) < 0) memcpy(pool.token, &pool.pid, sizeof pool.pid);
+  }
+  while (pool.count) {
+    *c = pool.idle[--pool.count];
+    ssize_t k = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (k < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      pthread_mutex_unlock(&pool.mu);
+      return 1;
+    }
+    drop(c); // the daemon went away
+  }
+  memcpy(token, pool.token, sizeof token);
+  pthread_mutex_unlock(&pool.mu);
+  return connect_new(c, token);
+}
+
+static void give(struct conn *c) {
+  pthread_mutex_lock(&pool.mu);
+  int keep = pool.count < POOL && pool.pid == getpid();
+  pool.was = 1;
+  if (keep) pool.idle[pool.count++] = *c;
+  pthread_mutex_unlock(&pool.mu);
+  if (!keep) drop(c);
+}
+
+// gone is what a driver answers when there is no more of it: a GPU is lost, and there is nothing to initialise.
+static nvmlReturn_t gone(const char *name, const struct sim_arg *args, int count) {
+  pthread_mutex_lock(&pool.mu);
+  int was = pool.was && pool.pid == getpid();
+  pthread_mutex_unlock(&pool.mu);
+  if (strncmp(name, "nvmlInit", 8) == 0) return NVML_ERROR_DRIVER_NOT_LOADED;
+  if (!was) return NVML_ERROR_UNINITIALIZED;
+  if (count > 0 && args[0].in && !args[0].out && args[0].len == sizeof(void *)) return NVML_ERROR_GPU_IS_LOST;
+  return NVML_ERROR_UNKNOWN;
+}
+
+nvmlReturn_t sim_call(const char *name, struct sim_arg *args, int count) {
+  struct conn c;
+  int32_t ret;
+  if (!take(&c)) return gone(name, args, count);
+  if (!request(&c, name, args, count)) {
+    drop(&c);
+    return NVML_ERROR_MEMORY;
+  }
+  if (!exchange(&c)) {
+    drop(&c);
+    return gone(name, args, count);
+  }
+  memcpy(&ret, c.buf, 4);
+  for (size_t at = 4; at + 8 <= c.len;) {
+    uint32_t head[2];
+    memcpy(head, c.buf + at, 8);
+    at += 8;
+    if (head[1] > c.len - at) break;
+    if (head[0] < (uint32_t)count && args[head[0]].out && head[1] <= args[head[0]].cap) memcpy(args[head[0]].out, c.buf + at, head[1]);
+    at += head[1];
+  }
+  give(&c);
+  return (nvmlReturn_t)ret;
+}

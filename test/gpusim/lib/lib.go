@@ -1,0 +1,147 @@
+// Package lib builds libnvidia-ml.so.1 for the simulated node: a thin C library that forwards NVML's calls to the daemon, in one
+// variant for each driver branch, which exports what that branch had. It owns the C sources and the cache of built libraries; it
+// needs gcc and NVIDIA's nvml.h, which it finds in the go-nvml module.
+package lib
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gpulet/gpulet/test/gpusim/model"
+)
+
+//go:generate go run ./gen
+
+//go:embed c
+var sources embed.FS
+
+// DirEnv names a folder with built libraries, "<branch>.so", for machines without a compiler.
+const DirEnv = "GPUSIM_LIBRARIES"
+
+// mark stands before the driver version in a built library.
+const mark = "GPUSIM-DRIVER-VERSION:"
+
+// HeaderDir is the folder of NVIDIA's nvml.h in the go-nvml module.
+func HeaderDir(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/NVIDIA/go-nvml").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the go-nvml module: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "gen", "nvml"), nil
+}
+
+// Library gives the library as the driver of that version brings it.
+func Library(ctx context.Context, version string) ([]byte, error) {
+	branch := model.BranchOf(version)
+	path := filepath.Join(os.Getenv(DirEnv), fmt.Sprintf("%d.so", branch))
+	if os.Getenv(DirEnv) == "" {
+		var err error
+		if path, err = Build(ctx, branch); err != nil {
+			return nil, err
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("library of branch %d: %w", branch, err)
+	}
+	at := bytes.Index(data, append([]byte(mark), 0))
+	if at < 0 || len(version) > 40 {
+		return nil, fmt.Errorf("no place for driver version %q in %s", version, path)
+	}
+	copy(data[at+len(mark):], version)
+	return data, nil
+}
+
+// Build compiles the library of a branch into the user's cache, unless it is there, and gives its path.
+func Build(ctx context.Context, branch model.Branch) (string, error) {
+	include, err := HeaderDir(ctx)
+	if err != nil {
+		return "", err
+	}
+	header, err := os.ReadFile(filepath.Join(include, "nvml.h"))
+	if err != nil {
+		return "", fmt.Errorf("NVIDIA's header: %w", err)
+	}
+	symbols, err := Symbols(branch)
+	if err != nil {
+		return "", err
+	}
+	script := "{ global:\n  " + strings.Join(symbols, ";\n  ") + ";\nlocal: *; };\n"
+	hash := sha256.New()
+	hash.Write(header)
+	hash.Write([]byte(script))
+	err = fs.WalkDir(sources, "c", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := sources.ReadFile(path)
+		hash.Write(data)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, "gpulet", "gpusim", hex.EncodeToString(hash.Sum(nil)[:8]), fmt.Sprintf("%d.so", branch))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return path, compile(ctx, path, include, script)
+}
+
+func compile(ctx context.Context, path, include, script string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), "build")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.CopyFS(dir, sources); err != nil {
+		return err
+	}
+	exports := filepath.Join(dir, "exports")
+	if err := os.WriteFile(exports, []byte(script), 0o644); err != nil {
+		return err
+	}
+	made := filepath.Join(dir, "lib.so")
+	cmd := exec.CommandContext(ctx, "gcc", "-std=gnu11", "-shared", "-fPIC", "-O1", "-s", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-address", "-Wno-nonnull-compare", "-pthread",
+		"-I", include, "-o", made, filepath.Join(dir, "c", "sim.c"), filepath.Join(dir, "c", "calls.c"), "-ldl",
+		"-Wl,-soname,libnvidia-ml.so.1", "-Wl,--version-script="+exports)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("compile the library: %w\n%s", err, out)
+	}
+	return os.Rename(made, path)
+}
+
+// Symbols are the functions that the library of a branch exports, sorted.
+func Symbols(branch model.Branch) ([]string, error) {
+	calls, err := sources.ReadFile("c/calls.c")
+	if err != nil {
+		return nil, err
+	}
+	since := model.Symbols()
+	out := []string{"nvmlErrorString"}
+	for _, m := range regexp.MustCompile(`(?m)^CALL\((\w+),`).FindAllSubmatch(calls, -1) {
+		if name := string(m[1]); branch >= since[name] {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
