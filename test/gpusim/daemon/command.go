@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gpulet/gpulet/test/gpusim/model"
+)
+
+// Command is one action of the hand at the machine. Do says which; the members that it takes are in its comment below.
+type Command struct {
+	Do       string             `json:"do"`
+	Target   model.Target       `json:"target"`
+	Load     model.Load         `json:"load,omitzero"`
+	Process  model.ProcessSpec  `json:"process,omitzero"`
+	Number   uint64             `json:"number,omitempty"`
+	Ecc      model.EccFault     `json:"ecc,omitzero"`
+	Rows     model.RemappedRows `json:"rows,omitzero"`
+	Error    model.ErrorFault   `json:"error,omitzero"`
+	Latency  model.LatencyFault `json:"latency,omitzero"`
+	On       bool               `json:"on,omitempty"`
+	Text     string             `json:"text,omitempty"`
+	Start    *uint32            `json:"start,omitempty"`
+	Instance uint32             `json:"instance,omitempty"`
+}
+
+// Answer is what an action gives.
+type Answer struct {
+	PID      int               `json:"pid,omitempty"`
+	Instance uint32            `json:"instance,omitempty"`
+	UUID     string            `json:"uuid,omitempty"`
+	GPU      int               `json:"gpu,omitempty"`
+	Status   *model.Status     `json:"status,omitempty"`
+	Calls    map[string]uint64 `json:"calls,omitempty"`
+}
+
+// Apply does an action.
+func Apply(ctx context.Context, n *model.Node, c Command) (a Answer, err error) {
+	gpu := c.Target.GPU
+	switch c.Do {
+	case "status":
+		s := n.Status()
+		a.Status = &s
+	case "calls":
+		a.Calls = n.Calls()
+	case "find": // Text: index, UUID or PCI address
+		a.GPU, err = n.FindGPU(c.Text)
+	case "load": // Target, Load
+		err = n.SetLoad(c.Target, c.Load)
+	case "process-start": // Target, Process
+		a.PID, err = n.StartProcess(c.Target, c.Process)
+	case "process-stop": // Number
+		err = n.EndProcess(int(c.Number))
+	case "xid": // Target, Number
+		err = n.InjectXID(gpu, c.Number, c.Target.GI, c.Target.CI)
+	case "ecc": // Target.GPU, Ecc
+		err = n.InjectECC(gpu, c.Ecc)
+	case "lost": // Target.GPU, On
+		err = n.SetLost(gpu, c.On)
+	case "hang": // Target.GPU; On: Init hangs too
+		err = n.Hang(gpu, model.HangFault{Init: c.On})
+	case "unhang": // Target.GPU
+		err = n.Unhang(gpu)
+	case "fail": // Error
+		n.FailCalls(c.Error)
+	case "latency": // Latency
+		n.SlowCalls(c.Latency)
+	case "remap": // Target.GPU, Rows
+		err = n.SetRowRemap(gpu, c.Rows)
+	case "recovery": // Target.GPU, Number
+		err = n.SetRecoveryAction(gpu, uint32(c.Number))
+	case "leak": // Target
+		err = n.LeakHandle(c.Target)
+	case "drop-leaks": // Target.GPU; -1: all
+		n.DropLeaks(gpu)
+	case "clear": // Target.GPU; -1: all
+		n.ClearFaults(gpu)
+	case "nvlink": // Target.GPU, Number: link, On: down
+		err = n.SetNvLinkDown(gpu, uint32(c.Number), c.On)
+	case "reset": // Target.GPU
+		if r := n.ResetGPU(gpu); r != model.Success {
+			err = fmt.Errorf("reset GPU %d: %w", gpu, r)
+		}
+	case "reboot":
+		n.Reboot()
+	case "unload": // On: by force
+		err = n.UnloadDriver(c.On)
+	case "load-driver": // Text: version
+		err = n.LoadDriver(c.Text)
+	case "mig-mode": // Target.GPU, On
+		err = setMode(ctx, n, gpu, c.On)
+	case "mig-create": // Target.GPU, Text: profile, Start
+		a.Instance, a.UUID, err = createInstance(ctx, n, gpu, c.Text, c.Start)
+	case "mig-destroy": // Target.GPU, Instance
+		err = destroyInstance(ctx, n, gpu, c.Instance)
+	default:
+		err = fmt.Errorf("there is no action %q", c.Do)
+	}
+	return a, err
+}
