@@ -12,6 +12,8 @@ type Claim struct {
 	Name      string    `json:"name,omitempty"`
 	Container string    `json:"container,omitempty"`
 	Opened    time.Time `json:"opened"`
+	// Confirmed: the kubelet said that it is this container's. Until then Pod is the likely one, and its end does not close the claim.
+	Confirmed bool `json:"confirmed,omitempty"`
 	// Foreign: it was not opened by an Allocate of ours but found with the kubelet.
 	Foreign bool `json:"foreign,omitempty"`
 }
@@ -26,3 +28,9 @@ type ClaimSet struct {
 
 // Held reports whether any live pod holds a device.
 func (s *ClaimSet) Held(id string) bool { return len(s.ByID[id]) > 0 }
+
+// Holding is a claim with the reason why it is still held, for people.
+type Holding struct {
+	Claim
+	Why string `json:"why"`
+}

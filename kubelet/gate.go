@@ -47,3 +47,10 @@ func (g *Gate) Wait(ctx context.Context) error {
 		}
 	}
 }
+
+// Idle reports whether no allocation is under way.
+func (g *Gate) Idle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.inFlight == 0
+}

@@ -106,7 +106,7 @@ func (r *Resources) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := r.cfg.Gate.Wait(ctx); err != nil {
-			return nil //nolint:nilerr // ctx has ended
+			return nil
 		}
 		r.once(ctx)
 		select {
@@ -153,7 +153,7 @@ func (r *Resources) query(ctx context.Context, a *Assigned) error {
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", r.cfg.Socket, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	client := podresources.NewPodResourcesListerClient(conn)
 	list, err := client.List(ctx, &podresources.ListPodResourcesRequest{})
 	if err != nil {

@@ -151,11 +151,7 @@ var errEnded = errors.New("the source ended")
 
 // better returns errBetter when one of the sources before at is there, nil when ctx ends.
 func (w *PodWatcher) better(ctx context.Context, at int) error {
-	for {
-		pause(ctx, probeEvery)
-		if ctx.Err() != nil {
-			return nil
-		}
+	for pause(ctx, probeEvery); ctx.Err() == nil; pause(ctx, probeEvery) {
 		for _, s := range w.cfg.Sources[:at] {
 			p, ok := s.(prober)
 			if !ok {
@@ -169,6 +165,7 @@ func (w *PodWatcher) better(ctx context.Context, at int) error {
 			}
 		}
 	}
+	return nil
 }
 
 // begin starts a round: what no source tells of until it is synced is not there any more.
