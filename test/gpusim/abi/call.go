@@ -25,12 +25,18 @@ type Call struct {
 	Name   string
 	Args   []Arg
 	Client *model.Client
-	// Base and Size are the library's array of handles: handle n is the address Base+n.
+	// Base and Size are the library's array of handles: handle n is the address Base+n. From Base+Size on there are StringsSize
+	// bytes for strings that structures point at.
 	Base, Size uint64
+	// Strings are to be written there, by offset.
+	Strings map[uint32][]byte
 
 	ctx context.Context
 	bad bool // an argument is not what the table expects
 }
+
+// StringsSize is the library's room for strings.
+const StringsSize = 65536
 
 // Handler answers one C function.
 type Handler func(k *Call) model.Return

@@ -137,7 +137,7 @@ func gpm() map[string]Handler {
 
 func (k *Call) sample(address uint64) model.GpmSample { return model.GpmSample(k.handle(address)) }
 
-// metrics: version, count, two samples, then the metrics of 40 bytes each. The names are the library's to add.
+// metrics: version, count, two samples, then the metrics of 40 bytes each, with pointers to three strings.
 func metrics(k *Call) ret {
 	const head, size = 24, 40
 	b := k.in(0, head)
@@ -159,8 +159,21 @@ func metrics(k *Call) ret {
 	}
 	answer := append(raw{}, b[:head]...)
 	for _, m := range out {
-		answer = answer.u32(m.ID, uint32(m.Return)).u64(bits(m.Value)).pad(24)
+		answer = answer.u32(m.ID, uint32(m.Return)).u64(bits(m.Value)).u64(k.pointer(m, m.ShortName, 0), k.pointer(m, m.LongName, 48), k.pointer(m, m.Unit, 96))
 	}
 	k.Args[0].Out = answer
 	return r
+}
+
+// pointer puts a metric's string into the library's room, where each metric has 128 bytes, and gives its address.
+func (k *Call) pointer(m model.GpmMetric, s string, offset uint32) uint64 {
+	if s == "" || len(s) > 47 || m.ID >= StringsSize/128 || offset == 96 && len(s) > 31 {
+		return 0
+	}
+	if k.Strings == nil {
+		k.Strings = map[uint32][]byte{}
+	}
+	at := m.ID*128 + offset
+	k.Strings[at] = append([]byte(s), 0)
+	return k.Base + k.Size + uint64(at)
 }

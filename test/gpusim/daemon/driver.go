@@ -21,6 +21,10 @@ func install(ctx context.Context, root, version string) error {
 	if err != nil {
 		return err
 	}
+	cuda, err := lib.Cuda(ctx)
+	if err != nil {
+		return err
+	}
 	if err := put(filepath.Join(root, "lib", "libnvidia-ml.so.1"), library, 0o755); err != nil {
 		return err
 	}
@@ -28,7 +32,7 @@ func install(ctx context.Context, root, version string) error {
 	if err := put(filepath.Join(dir, "libnvidia-ml.so."+version), library, 0o755); err != nil {
 		return err
 	}
-	if err := put(filepath.Join(dir, "libcuda.so."+version), library, 0o755); err != nil {
+	if err := put(filepath.Join(dir, "libcuda.so."+version), cuda, 0o755); err != nil {
 		return err
 	}
 	if err := put(filepath.Join(root, "driver/usr/bin/nvidia-smi"), []byte("#!/bin/sh\necho 'simulated driver "+version+"'\n"), 0o755); err != nil {

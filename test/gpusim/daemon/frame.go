@@ -15,6 +15,7 @@ import (
 
 const (
 	none     = 0xFFFFFFFF
+	text     = 0xFFFFFFFE
 	maxFrame = 16 << 20
 )
 
@@ -66,7 +67,7 @@ func parse(frame []byte) (name string, args []abi.Arg, err error) {
 	return name, args, nil
 }
 
-func answer(ret model.Return, args []abi.Arg) []byte {
+func answer(ret model.Return, args []abi.Arg, strings map[uint32][]byte) []byte {
 	le := binary.LittleEndian
 	out := le.AppendUint32(make([]byte, 4, 128), uint32(ret))
 	for i, a := range args {
@@ -75,6 +76,12 @@ func answer(ret model.Return, args []abi.Arg) []byte {
 			out = le.AppendUint32(out, uint32(len(a.Out)))
 			out = append(out, a.Out...)
 		}
+	}
+	for at, data := range strings {
+		out = le.AppendUint32(out, text)
+		out = le.AppendUint32(out, uint32(4+len(data)))
+		out = le.AppendUint32(out, at)
+		out = append(out, data...)
 	}
 	le.PutUint32(out, uint32(len(out)-4))
 	return out

@@ -113,7 +113,7 @@ func (s *sessions) serve(ctx context.Context, conn *net.UnixConn) {
 		if ctx.Err() != nil {
 			return
 		}
-		if _, err := conn.Write(answer(ret, call.Args)); err != nil {
+		if _, err := conn.Write(answer(ret, call.Args, call.Strings)); err != nil {
 			return
 		}
 	}
@@ -136,7 +136,7 @@ func (s *sessions) hello(conn *net.UnixConn, frames <-chan []byte) (abi.Call, pr
 	_, version, _ := strings.Cut(string(bytes.TrimRight(args[3].In, "\x00")), ":")
 	caller.Library = version
 	who := process{int32(caller.PID), string(args[0].In)}
-	if _, err := conn.Write(answer(model.Success, nil)); err != nil {
+	if _, err := conn.Write(answer(model.Success, nil, nil)); err != nil {
 		return abi.Call{}, process{}, err
 	}
 	le := binary.LittleEndian

@@ -9,7 +9,9 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -63,6 +65,23 @@ func Library(ctx context.Context, version string) ([]byte, error) {
 	return data, nil
 }
 
+// Cuda gives a libcuda.so.1 that finds no device.
+func Cuda(ctx context.Context) ([]byte, error) {
+	if dir := os.Getenv(DirEnv); dir != "" {
+		return os.ReadFile(filepath.Join(dir, "libcuda.so"))
+	}
+	path, err := cached("libcuda.so", func(hash io.Writer) error { return hashSources(hash) })
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); err != nil {
+		if err := compile(ctx, path, "{ global: cuInit; local: *; };\n", "libcuda.so.1", "cuda.c"); err != nil {
+			return nil, err
+		}
+	}
+	return os.ReadFile(path)
+}
+
 // Build compiles the library of a branch into the user's cache, unless it is there, and gives its path.
 func Build(ctx context.Context, branch model.Branch) (string, error) {
 	include, err := HeaderDir(ctx)
@@ -78,32 +97,47 @@ func Build(ctx context.Context, branch model.Branch) (string, error) {
 		return "", err
 	}
 	script := "{ global:\n  " + strings.Join(symbols, ";\n  ") + ";\nlocal: *; };\n"
-	hash := sha256.New()
-	hash.Write(header)
-	hash.Write([]byte(script))
-	err = fs.WalkDir(sources, "c", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := sources.ReadFile(path)
-		hash.Write(data)
-		return err
+	path, err := cached(fmt.Sprintf("%d.so", branch), func(hash io.Writer) error {
+		_, err := hash.Write(append(header, script...))
+		return errors.Join(err, hashSources(hash))
 	})
 	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return path, compile(ctx, path, script, "libnvidia-ml.so.1", "sim.c", "calls.c", "-I"+include)
+}
+
+// cached is the path of a built file by what it is built from.
+func cached(name string, input func(hash io.Writer) error) (string, error) {
+	hash := sha256.New()
+	if err := input(hash); err != nil {
 		return "", err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cache, "gpulet", "gpusim", hex.EncodeToString(hash.Sum(nil)[:8]), fmt.Sprintf("%d.so", branch))
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	return path, compile(ctx, path, include, script)
+	return filepath.Join(cache, "gpulet", "gpusim", hex.EncodeToString(hash.Sum(nil)[:8]), name), nil
 }
 
-func compile(ctx context.Context, path, include, script string) error {
+func hashSources(hash io.Writer) error {
+	return fs.WalkDir(sources, "c", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := sources.ReadFile(path)
+		if err == nil {
+			_, err = hash.Write(data)
+		}
+		return err
+	})
+}
+
+// compile makes a shared library of C sources and flags that exports what the linker script says.
+func compile(ctx context.Context, path, script, soname string, args ...string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -120,11 +154,13 @@ func compile(ctx context.Context, path, include, script string) error {
 		return err
 	}
 	made := filepath.Join(dir, "lib.so")
-	cmd := exec.CommandContext(ctx, "gcc", "-std=gnu11", "-shared", "-fPIC", "-O1", "-s", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-address", "-Wno-nonnull-compare", "-pthread",
-		"-I", include, "-o", made, filepath.Join(dir, "c", "sim.c"), filepath.Join(dir, "c", "calls.c"), "-ldl",
-		"-Wl,-soname,libnvidia-ml.so.1", "-Wl,--version-script="+exports)
+	cmd := exec.CommandContext(ctx, "gcc", append([]string{
+		"-std=gnu11", "-shared", "-fPIC", "-O1", "-s", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-address", "-Wno-nonnull-compare",
+		"-pthread", "-ldl", "-o", made, "-Wl,-soname," + soname, "-Wl,--version-script=" + exports,
+	}, args...)...)
+	cmd.Dir = filepath.Join(dir, "c")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("compile the library: %w\n%s", err, out)
+		return fmt.Errorf("compile %s: %w\n%s", soname, err, out)
 	}
 	return os.Rename(made, path)
 }

@@ -73,6 +73,13 @@ func libraries(ctx context.Context, c *cli.Command) error {
 	if err := os.MkdirAll(c.String("out"), 0o755); err != nil {
 		return err
 	}
+	cuda, err := lib.Cuda(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.String("out"), "libcuda.so"), cuda, 0o755); err != nil {
+		return err
+	}
 	for _, branch := range []model.Branch{470, 525, 535, 550, 580} {
 		path, err := lib.Build(ctx, branch)
 		if err != nil {

@@ -1,6 +1,7 @@
 // Forwarding: a call is one request and one answer on a connection of its own out of a pool, since calls come from many threads
 // and some block. Requests: u32 size, u16 length of the name, u16 arguments, name, then for each u32 sent, u32 writable, bytes.
-// Answers: u32 size, i32 return code, then for each result u32 argument, u32 size, bytes. All sizes are without the first word.
+// Answers: u32 size, i32 return code, then for each result u32 argument, u32 size, bytes; with TEXT for the argument a u32 offset
+// among the strings and the bytes. All sizes are without the first word.
 #define _GNU_SOURCE
 #include "sim.h"
 #include <dlfcn.h>
@@ -17,13 +18,15 @@
 #include <unistd.h>
 
 #define NONE 0xFFFFFFFFu
+#define TEXT 0xFFFFFFFEu
 #define POOL 64
 
 // The driver version that this library belongs to: the daemon writes it in here when it puts the library in place.
 __attribute__((used)) static const char sim_version[64] = "GPUSIM-DRIVER-VERSION:";
 
-// Handles are addresses in here. Nothing is ever written: it takes no memory.
+// Handles are addresses in here. Behind them is room for strings that structures point at; it is all that is ever written.
 static char sim_handles[1 << 26];
+#define STRINGS 65536
 
 struct conn {
   int fd;
@@ -133,7 +136,7 @@ static int request(struct conn *c, const char *name, const struct sim_arg *args,
 // connect_new opens a connection and says who calls. The daemon learns the process from the socket.
 static int connect_new(struct conn *c, const unsigned char *token) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
-  uint64_t base = (uint64_t)(uintptr_t)sim_handles, size = sizeof sim_handles;
+  uint64_t base = (uint64_t)(uintptr_t)sim_handles, size = sizeof sim_handles - STRINGS;
   struct sim_arg hello[] = {{token, 16, NULL, 0, 0}, {&base, 8, NULL, 0, 0}, {&size, 8, NULL, 0, 0}, {sim_version, sizeof sim_version, NULL, 0, 0}};
   char path[PATH_MAX];
   *c = (struct conn){.fd = -1};
@@ -194,6 +197,23 @@ static nvmlReturn_t gone(const char *name, const struct sim_arg *args, int count
   return NVML_ERROR_UNKNOWN;
 }
 
+static void results(const struct conn *c, const struct sim_arg *args, int count) {
+  for (size_t at = 4; at + 8 <= c->len;) {
+    uint32_t head[2], offset;
+    memcpy(head, c->buf + at, 8);
+    at += 8;
+    const char *data = c->buf + at;
+    if (head[1] > c->len - at) break;
+    at += head[1];
+    if (head[0] == TEXT && head[1] > 4) {
+      memcpy(&offset, data, 4);
+      if (offset < STRINGS && head[1] - 4 <= STRINGS - offset) memcpy(sim_handles + sizeof sim_handles - STRINGS + offset, data + 4, head[1] - 4);
+    } else if (head[0] < (uint32_t)count && args[head[0]].out && head[1] <= args[head[0]].cap) {
+      memcpy(args[head[0]].out, data, head[1]);
+    }
+  }
+}
+
 nvmlReturn_t sim_call(const char *name, struct sim_arg *args, int count) {
   struct conn c;
   int32_t ret;
@@ -207,14 +227,7 @@ nvmlReturn_t sim_call(const char *name, struct sim_arg *args, int count) {
     return gone(name, args, count);
   }
   memcpy(&ret, c.buf, 4);
-  for (size_t at = 4; at + 8 <= c.len;) {
-    uint32_t head[2];
-    memcpy(head, c.buf + at, 8);
-    at += 8;
-    if (head[1] > c.len - at) break;
-    if (head[0] < (uint32_t)count && args[head[0]].out && head[1] <= args[head[0]].cap) memcpy(args[head[0]].out, c.buf + at, head[1]);
-    at += head[1];
-  }
+  results(&c, args, count);
   give(&c);
   return (nvmlReturn_t)ret;
 }
