@@ -99,7 +99,7 @@ func (c *Cluster) up(ctx context.Context) error {
 	}
 	for i := 1; i <= c.options.Nodes; i++ {
 		n := &Node{index: i, cluster: c, Addr: c.plan.node(i)}
-		n.machine.name = fmt.Sprintf("node-%d", i)
+		n.name = fmt.Sprintf("node-%d", i)
 		if i <= len(c.options.PerNode) {
 			n.options = c.options.PerNode[i-1]
 		}
@@ -134,7 +134,7 @@ func (c *Cluster) up(ctx context.Context) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.startControl(gctx) })
 	pause := filepath.Join(c.Dir, "pause.tar")
-	if err := WriteImage(pause, pauseImage, map[string]string{"/pause": c.programs.Pause}); err != nil {
+	if err := (Image{Name: pauseImage, Entrypoint: []string{"/pause"}, Files: map[string]string{"/pause": c.programs.Pause}}).Write(pause); err != nil {
 		return err
 	}
 	for _, n := range c.Nodes {

@@ -16,31 +16,37 @@ import (
 	"strings"
 )
 
-// WriteImage writes a docker archive with one layer to out. files is path in the image -> path on
-// this machine; links are followed, and the mode is the file's. The first file by name that is
-// executable and at the top is the entry point, unless there is none.
-func WriteImage(out, name string, files map[string]string) error {
-	if err := writeImage(out, name, files); err != nil {
-		return fmt.Errorf("image %s: %w", name, err)
+// An Image is one layer: some files of this machine.
+type Image struct {
+	Name       string   // as pods name it
+	Entrypoint []string // command and first arguments
+	Files      map[string]string
+}
+
+// Write writes the image as a docker archive to out, for LoadImage. Files is path in the image ->
+// path on this machine; links are followed, and each file keeps its permissions.
+func (i Image) Write(out string) error {
+	if err := i.write(out); err != nil {
+		return fmt.Errorf("image %s: %w", i.Name, err)
 	}
 	return nil
 }
 
-func writeImage(out, name string, files map[string]string) error {
+func (i Image) write(out string) error {
 	layer, err := os.CreateTemp(filepath.Dir(out), ".layer-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(layer.Name())
-	defer layer.Close()
+	defer func() { _ = os.Remove(layer.Name()) }()
+	defer func() { _ = layer.Close() }()
 	hash := sha256.New()
-	if err := writeLayer(io.MultiWriter(layer, hash), files); err != nil {
+	if err := writeLayer(io.MultiWriter(layer, hash), i.Files); err != nil {
 		return err
 	}
 	digest := hex.EncodeToString(hash.Sum(nil))
 	config, err := json.Marshal(map[string]any{
 		"architecture": runtime.GOARCH, "os": "linux",
-		"config": map[string]any{"Entrypoint": entrypoint(files), "Env": []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"}},
+		"config": map[string]any{"Entrypoint": i.Entrypoint, "Env": []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"}},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + digest}},
 	})
 	if err != nil {
@@ -49,7 +55,7 @@ func writeImage(out, name string, files map[string]string) error {
 	sum := sha256.Sum256(config)
 	configName := hex.EncodeToString(sum[:]) + ".json"
 	manifest, err := json.Marshal([]any{map[string]any{
-		"Config": configName, "RepoTags": []string{name}, "Layers": []string{digest + "/layer.tar"},
+		"Config": configName, "RepoTags": []string{i.Name}, "Layers": []string{digest + "/layer.tar"},
 	}})
 	if err != nil {
 		return err
@@ -62,8 +68,8 @@ func writeImage(out, name string, files map[string]string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp)
-	defer archive.Close()
+	defer func() { _ = os.Remove(temp) }()
+	defer func() { _ = archive.Close() }()
 	w := tar.NewWriter(archive)
 	st, err := layer.Stat()
 	if err != nil {
@@ -93,15 +99,6 @@ func writeImage(out, name string, files map[string]string) error {
 		return err
 	}
 	return os.Rename(temp, out)
-}
-
-func entrypoint(files map[string]string) []string {
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if st, err := os.Stat(files[name]); err == nil && path.Dir(name) == "/" && st.Mode()&0o111 != 0 {
-			return []string{name}
-		}
-	}
-	return nil
 }
 
 func writeLayer(to io.Writer, files map[string]string) error {
@@ -139,7 +136,7 @@ func addFile(w *tar.Writer, name, source string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	st, err := f.Stat()
 	if err != nil {
 		return err

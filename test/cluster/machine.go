@@ -124,15 +124,31 @@ func (m *machine) inside(f func() error) error {
 		return fmt.Errorf("%s is off", m.name)
 	}
 	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // without unlock: the thread ends with the goroutine
+	go onThread(func() {
 		err := m.enter()
 		if err == nil {
 			err = f()
 		}
 		result <- err
-	}()
+	})
 	return <-result
+}
+
+// onThread calls f on a thread that ends afterwards. The main thread is never that: it would not end
+// but keep the namespaces that f enters, and /proc/self would be about them.
+func onThread(f func()) {
+	runtime.LockOSThread() // without unlock: the thread ends with the goroutine
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		onThread(f) // elsewhere: this goroutine occupies the main thread meanwhile
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }
 
 func (m *machine) enter() error {
@@ -149,7 +165,7 @@ func (m *machine) enter() error {
 		if err != nil {
 			return fmt.Errorf("enter %s: %w", m.name, err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		files[i] = f
 	}
 	for i, k := range kinds {

@@ -36,7 +36,7 @@ func (m *machine) furnish(ctx context.Context, binds map[string]string) error {
 			if err != nil {
 				return fmt.Errorf("open %s: %w", source, err)
 			}
-			defer unix.Close(fd)
+			defer func() { _ = unix.Close(fd) }()
 			sources[target] = fd
 		}
 		if err := unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
@@ -116,12 +116,12 @@ func point(target string, folder bool) error {
 
 // private says whether a path written on a machine stays there.
 func private(path string) bool {
-	real, err := filepath.EvalSymlinks(filepath.Dir(path))
+	actual, err := filepath.EvalSymlinks(filepath.Dir(path))
 	for dir := filepath.Dir(path); err != nil && dir != "/"; {
 		dir = filepath.Dir(dir)
-		real, err = filepath.EvalSymlinks(dir)
+		actual, err = filepath.EvalSymlinks(dir)
 	}
 	return slices.ContainsFunc(append(writable(), "/run"), func(top string) bool {
-		return real == top || strings.HasPrefix(real, top+"/")
+		return actual == top || strings.HasPrefix(actual, top+"/")
 	})
 }

@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os/exec"
+	"strconv"
 	"strings"
 )
 
@@ -49,7 +51,7 @@ func choosePlan(seed byte) (plan, error) {
 			return p, nil
 		}
 	}
-	return plan{}, fmt.Errorf("no free /16 in 10.0.0.0/8")
+	return plan{}, errors.New("no free /16 in 10.0.0.0/8")
 }
 
 // ip runs ip(8) on the host.
@@ -102,7 +104,9 @@ func (c *Cluster) connectControl(ctx context.Context) error {
 
 // connectNode gives a node its link to the bridge, and everyone a route to its pods.
 func (c *Cluster) connectNode(ctx context.Context, n *Node) error {
-	port := "node" + fmt.Sprint(n.index)
+	port := "node" + strconv.Itoa(n.index)
+	// After a reboot the old one may still be there: it goes with its namespace, in its own time.
+	_, _ = c.control.run(ctx, "ip", "link", "del", port)
 	err := ip(ctx, fmt.Sprintf("link add %s-%d type veth peer name %s netns %d", c.link(), n.index, port, c.control.pid))
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	// It outlives any one call: it ends with stop, or with its machine.
 	cmd := p.machine.command(context.Background(), p.argv...)
 	cmd.Env = append(cmd.Env, p.env...)

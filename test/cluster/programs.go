@@ -41,16 +41,23 @@ type build struct {
 	why    string // what to expect of a cold build
 }
 
-const kubernetesVersion = "v1.37.2"
+// What the programs say that they are; their modules say what they are made from.
+const (
+	kubernetesVersion = "v1.37.2"
+	containerdVersion = "v2.4.2"
+)
 
 func builds() []build {
 	version := "-X k8s.io/component-base/version."
 	containerd := "github.com/containerd/containerd/v2/cmd/"
 	return []build{
-		{name: "pause", static: true, pkgs: []string{"."}},
+		{name: "pause", static: true, pkgs: []string{"."}, why: "a second"},
 		{name: "runc", args: []string{"-tags", "seccomp"}, pkgs: []string{"github.com/opencontainers/runc"}, why: "about 15 s on 2 cores"},
 		{
-			name: "containerd", static: true, args: []string{"-tags", "no_btrfs no_zfs no_devmapper"},
+			name: "containerd", static: true, args: []string{
+				"-tags", "no_btrfs no_zfs no_devmapper",
+				"-ldflags", "-s -w -X github.com/containerd/containerd/v2/version.Version=" + containerdVersion,
+			},
 			pkgs: []string{containerd + "containerd", containerd + "containerd-shim-runc-v2", containerd + "ctr"},
 			why:  "about 2 min on 2 cores",
 		},
@@ -110,17 +117,15 @@ func (b build) ensure(ctx context.Context, source, cache, version string, log *s
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	for {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
+	defer func() { _ = lock.Close() }()
+	for waited := false; unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil; waited = true {
+		if !waited {
+			log.Info("waiting for a build that runs already", "program", b.name)
 		}
-		log.Info("waiting for another build", "program", b.name)
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Second):
 		}
 	}
 	if _, err := os.Stat(folder); err == nil {
@@ -130,11 +135,11 @@ func (b build) ensure(ctx context.Context, source, cache, version string, log *s
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }()
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return "", err
 	}
-	log.Info("building, once", "program", b.name, "takes", b.why)
+	log.Info("building, once for this version", "program", b.name, "takes", b.why)
 	start := time.Now()
 	args := slices.Concat([]string{"build", "-trimpath", "-buildvcs=false", "-o", temp + "/"}, b.flags(), b.pkgs)
 	cgo := "CGO_ENABLED=1"
@@ -158,7 +163,7 @@ func (b build) flags() []string {
 // key changes with anything that the result depends on.
 func (b build) key(source, version string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, version, runtime.GOOS, b.name, b.static, b.args, b.pkgs)
+	_, _ = fmt.Fprintln(h, version, runtime.GOOS, b.name, b.static, b.args, b.pkgs)
 	entries, err := os.ReadDir(source)
 	if err != nil {
 		return "", err
@@ -171,14 +176,20 @@ func (b build) key(source, version string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintln(h, e.Name())
+		_, _ = fmt.Fprintln(h, e.Name())
 		_, err = io.Copy(h, f)
-		f.Close()
+		_ = f.Close()
 		if err != nil {
 			return "", err
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+// BuildProgram builds a main package of this module without cgo, as images need it: one file at out.
+func BuildProgram(ctx context.Context, pkg, out string) error {
+	_, err := goOutput(ctx, "", []string{"CGO_ENABLED=0"}, "build", "-trimpath", "-o", out, pkg)
+	return err
 }
 
 // goOutput runs the go command in dir with some more environment.

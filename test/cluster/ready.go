@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -54,5 +55,5 @@ func ready(node *core.Node) error {
 			return fmt.Errorf("not ready: %s", condition.Message)
 		}
 	}
-	return fmt.Errorf("no Ready condition yet")
+	return errors.New("no Ready condition yet")
 }

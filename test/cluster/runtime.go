@@ -85,7 +85,7 @@ func (n *Node) LoadImage(ctx context.Context, tar string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	cmd := n.Command(ctx, "ctr", "-a", containerdSocket, "-n", "k8s.io", "images", "import", "-")
 	cmd.Stdin = f
 	if out, err := n.output(cmd); err != nil {

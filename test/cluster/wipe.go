@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -112,11 +113,18 @@ func Attach(dir string) (*Cluster, error) {
 	return c, nil
 }
 
-// Clear takes down whatever cluster runs or ran in dir, and removes all of it, logs included.
+// Clear takes down whatever cluster runs or ran in dir, and removes all of it, logs included,
+// and dir itself unless there is something else in it.
 func Clear(ctx context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	return wipe(ctx, dir, false)
+	if err := wipe(ctx, dir, false); err != nil {
+		return err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil
 }
