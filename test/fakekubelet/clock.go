@@ -18,11 +18,11 @@ type wallClock struct{}
 func (wallClock) Now() time.Time                         { return time.Now() }
 func (wallClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
-// ManualClock stands still until Advance. The zero value begins at the zero time.
+// ManualClock stands still until Advance. It begins with the year 2026.
 type ManualClock struct {
 	mu      sync.Mutex
-	now     time.Time // guarded by mu
-	waiting []waiter  // guarded by mu
+	passed  time.Duration // guarded by mu
+	waiting []waiter      // guarded by mu
 }
 
 type waiter struct {
@@ -34,16 +34,20 @@ type waiter struct {
 func (c *ManualClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	return c.now()
+}
+
+func (c *ManualClock) now() time.Time {
+	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(c.passed)
 }
 
 // After implements Clock.
 func (c *ManualClock) After(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := waiter{c.now.Add(d), make(chan time.Time, 1)}
+	w := waiter{c.now().Add(d), make(chan time.Time, 1)}
 	if d <= 0 {
-		w.c <- c.now
+		w.c <- c.now()
 	} else {
 		c.waiting = append(c.waiting, w)
 	}
@@ -54,12 +58,12 @@ func (c *ManualClock) After(d time.Duration) <-chan time.Time {
 func (c *ManualClock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c.passed += d
 	c.waiting = slices.DeleteFunc(c.waiting, func(w waiter) bool {
-		if w.at.After(c.now) {
+		if w.at.After(c.now()) {
 			return false
 		}
-		w.c <- c.now
+		w.c <- c.now()
 		return true
 	})
 }

@@ -18,8 +18,9 @@ type set map[string]bool
 
 // devices is the device manager: which devices there are and which are taken.
 type devices struct {
-	p  *process
-	mu sync.Mutex // guards all below; not held during a call to a plugin
+	p       *process
+	writing sync.Mutex // orders the writes of the checkpoint
+	mu      sync.Mutex // guards all below; not held during a call to a plugin
 	// endpoints are the plugins that calls go to; connections all of them, by resource and socket.
 	endpoints   map[string]*client
 	connections map[string]map[string]*client
@@ -184,6 +185,8 @@ func (d *devices) picks() map[string]set {
 
 // write writes the checkpoint. A process that has ended writes nothing.
 func (d *devices) write() {
+	d.writing.Lock()
+	defer d.writing.Unlock()
 	d.mu.Lock()
 	registered := map[string][]string{}
 	for r, ids := range d.healthy {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 )
 
 // NodeName is the name of the node that all pods are bound to.
@@ -46,29 +45,6 @@ func Start(ctx context.Context, root string, o Options) (*Kubelet, error) {
 	}
 	context.AfterFunc(ctx, k.Stop)
 	return k, nil
-}
-
-// New starts a kubelet in a short temporary directory for a test. The test fails when the kubelet dies unasked.
-func New(t testing.TB, o Options) *Kubelet {
-	t.Helper()
-	root, err := os.MkdirTemp("", "fk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := Start(context.Background(), root, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		k.Stop()
-		_ = os.RemoveAll(root)
-		select {
-		case why := <-k.died:
-			t.Errorf("the kubelet died: %s", why)
-		default:
-		}
-	})
-	return k
 }
 
 // Root is the kubelet's --root-dir.

@@ -30,10 +30,11 @@ func (s resourcesServer) List(context.Context, *podresources.ListPodResourcesReq
 
 // Get finds a pod by its name, an ended one too.
 func (s resourcesServer) Get(_ context.Context, req *podresources.GetPodResourcesRequest) (*podresources.GetPodResourcesResponse, error) {
-	for _, o := range s.p.k.objects(func(r *pod) bool { return r.object.Namespace == req.PodNamespace && r.object.Name == req.PodName }) {
-		return &podresources.GetPodResourcesResponse{PodResources: s.pod(o)}, nil
+	found := s.p.k.objects(func(r *pod) bool { return r.object.Namespace == req.PodNamespace && r.object.Name == req.PodName })
+	if len(found) == 0 {
+		return nil, fmt.Errorf("pod %s in namespace %s not found", req.PodName, req.PodNamespace)
 	}
-	return nil, fmt.Errorf("pod %s in namespace %s not found", req.PodName, req.PodNamespace)
+	return &podresources.GetPodResourcesResponse{PodResources: s.pod(found[0])}, nil
 }
 
 // GetAllocatableResources lists the healthy devices.

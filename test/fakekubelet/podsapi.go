@@ -114,14 +114,15 @@ func (s podsServer) GetPod(_ context.Context, req *podsapi.GetPodRequest) (*pods
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	for _, o := range s.p.k.objects(func(r *pod) bool { return string(r.object.UID) == req.PodUID }) {
-		b, err := o.Marshal()
-		if err != nil {
-			return nil, status.Errorf(codes.Internal, "failed to marshal pod: %v", err)
-		}
-		return &podsapi.GetPodResponse{Pod: b}, nil
+	found := s.p.k.objects(func(r *pod) bool { return string(r.object.UID) == req.PodUID })
+	if len(found) == 0 {
+		return nil, status.Errorf(codes.NotFound, "pod with UID %s not found", req.PodUID)
 	}
-	return nil, status.Errorf(codes.NotFound, "pod with UID %s not found", req.PodUID)
+	b, err := found[0].Marshal()
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "failed to marshal pod: %v", err)
+	}
+	return &podsapi.GetPodResponse{Pod: b}, nil
 }
 
 // WatchPods sends all pods, INITIAL_SYNC_COMPLETE, and then each change. A change between the two may come twice.

@@ -91,12 +91,16 @@ func podsAPI(s *scene) {
 	ctx := s.Context()
 	var inAllocate, deviceInAllocate atomic.Bool
 	Start(s, s.DevicePlugins(), &Plugin{Resource: s.resource, OnAllocate: func([]string) error {
-		inAllocate.Store(slices.ContainsFunc(s.list(ctx, pods), func(p *corev1.Pod) bool {
+		all, err := allPods(ctx, pods)
+		if err != nil {
+			return err
+		}
+		inAllocate.Store(slices.ContainsFunc(all, func(p *corev1.Pod) bool {
 			return p.Annotations["scenario"] == s.resource && p.Status.Phase == corev1.PodPending && p.Status.StartTime == nil
 		}))
 		resp, err := resources.List(ctx, &podresources.ListPodResourcesRequest{})
-		deviceInAllocate.Store(err != nil || strings.Contains(resp.String(), s.resource))
-		return nil
+		deviceInAllocate.Store(strings.Contains(resp.String(), s.resource))
+		return err
 	}}, "a")
 	s.allocatable(1)
 
@@ -147,16 +151,17 @@ func (s *scene) event(stream podsv1.Pods_WatchPodsClient, uid string, kind podsv
 	}
 }
 
-func (s *scene) list(ctx context.Context, client podsv1.PodsClient) (out []*corev1.Pod) {
+func allPods(ctx context.Context, client podsv1.PodsClient) (out []*corev1.Pod, err error) {
 	resp, err := client.ListPods(ctx, &podsv1.ListPodsRequest{})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	for _, b := range resp.Pods {
 		p := &corev1.Pod{}
-		if p.Unmarshal(b) == nil {
-			out = append(out, p)
+		if err := p.Unmarshal(b); err != nil {
+			return nil, err
 		}
+		out = append(out, p)
 	}
-	return out
+	return out, nil
 }
