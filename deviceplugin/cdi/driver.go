@@ -62,7 +62,7 @@ func discover(rootPath, want string) driverFiles {
 		d.reason = "the driver's root cannot be read: " + err.Error()
 		return d
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	versions := installed(root)
 	switch {
 	case len(versions) == 0:
@@ -146,9 +146,10 @@ func soname(root *os.Root, file string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	base := path.Base(file)
-	short := base[:strings.Index(base, ".so.")] + ".so.1"
+	stem, _, _ := strings.Cut(base, ".so.")
+	short := stem + ".so.1"
 	if e, err := elf.NewFile(f); err == nil {
 		if names, err := e.DynString(elf.DT_SONAME); err == nil && len(names) == 1 {
 			short = names[0]

@@ -36,7 +36,7 @@ func (f folder) list() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (f folder) write(name string, data []byte) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if old, err := root.ReadFile(name); err == nil && bytes.Equal(old, data) {
 		return false, nil
 	}
@@ -77,7 +77,7 @@ func (f folder) write(name string, data []byte) (changed bool, err error) {
 		return false, err
 	}
 	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
 		return false, err
 	}
 	if _, err = cdi.ReadSpec(filepath.Join(f.path, temporary), 0); err != nil {
@@ -95,7 +95,7 @@ func (f folder) remove(name string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if err := root.Remove(name); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {

@@ -207,7 +207,7 @@ func (m *machine) mknod(n node) error {
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	fd := int(folder.Fd())
 	if err := unix.Mknodat(fd, name, unix.S_IFCHR|uint32(n.mode.Perm()), int(unix.Mkdev(n.major, n.minor))); err != nil {
 		return err

@@ -156,8 +156,7 @@ func (s *Specs) wanted(m *machine, snapshot *gpu.Snapshot) map[string]device {
 		}
 		s.seen[id] = d.identity
 		if gone, ok := s.withdrawn[id]; ok {
-			if gone == (identity{}) || gone == d.identity {
-				s.withdrawn[id] = d.identity
+			if gone == d.identity {
 				continue
 			}
 			delete(s.withdrawn, id) // it was made anew

@@ -16,7 +16,9 @@ func (s *Specs) Withdraw(d gpu.Device) error {
 	if err := s.folder.remove(fileName(id)); err != nil {
 		return fmt.Errorf("withdraw the CDI spec of %s: %w", id, err)
 	}
-	s.withdrawn[id] = s.seen[id] // the zero identity: whatever the next snapshot shows
+	if hardware, known := s.seen[id]; known {
+		s.withdrawn[id] = hardware
+	}
 	delete(s.written, id)
 	next := *s.view.Load()
 	next.devices = maps.Clone(next.devices)
