@@ -38,7 +38,7 @@ type NodeOptions struct {
 }
 
 // A Bind shows a folder or a file of the host at a path of the node. The path is made if it is
-// below /run, /etc, /opt, /usr or /var.
+// below /run, /dev, /etc, /opt, /usr or /var.
 type Bind struct{ Host, Node string }
 
 // A Cluster is a control plane and its nodes, until Down.

@@ -24,8 +24,8 @@ const probe = "gpulet.dev/test/probe:1"
 // What a user sees: two nodes that run pods, that survive what happens to nodes, and afterwards a
 // machine as it was.
 func TestTwoNodes(t *testing.T) {
-	before := look(t)
 	dir := t.TempDir()
+	before := look(t, dir)
 	shown := filepath.Join(dir, "shown")
 	write(t, shown, "from the host")
 	c, err := cluster.Up(t.Context(), cluster.Options{
@@ -42,7 +42,7 @@ func TestTwoNodes(t *testing.T) {
 		if err := c.Down(); err != nil {
 			t.Error(err)
 		}
-		same(t, before, look(t))
+		same(t, before, look(t, dir))
 	}()
 	config, err := c.Client()
 	if err != nil {
@@ -54,6 +54,7 @@ func TestTwoNodes(t *testing.T) {
 	}
 	loadProbe(t, c)
 	t.Run("binds", func(t *testing.T) { binds(t, c) })
+	t.Run("dynamic program", func(t *testing.T) { dynamicProgram(t, c, k) })
 	pods := map[string]*core.Pod{}
 	for _, n := range c.Nodes {
 		t.Run("pod on "+n.Name(), func(t *testing.T) { pods[n.Name()] = startPod(t, k, n) })
@@ -78,8 +79,8 @@ func TestKilledRun(t *testing.T) {
 		_, _ = os.Stdout.WriteString("cluster is up\n")
 		time.Sleep(time.Minute)
 	}
-	before := look(t)
 	dir := t.TempDir()
+	before := look(t, dir)
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledRun$")
 	child.Env = append(os.Environ(), "GPULET_TEST_KILLED="+dir)
 	var out bytes.Buffer
@@ -99,14 +100,14 @@ func TestKilledRun(t *testing.T) {
 	_ = child.Wait()
 	deadline, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for len(processes(t, dir)) > 0 && deadline.Err() == nil {
+	for len(processes(t, dir+"\x00")) > 0 && deadline.Err() == nil {
 		time.Sleep(50 * time.Millisecond)
 	}
-	if left := processes(t, dir); len(left) > 0 {
+	if left := processes(t, dir+"\x00"); len(left) > 0 {
 		t.Errorf("still running: %v", left)
 	}
 	if err := cluster.Clear(t.Context(), dir); err != nil {
 		t.Error(err)
 	}
-	same(t, before, look(t))
+	same(t, before, look(t, dir))
 }

@@ -128,8 +128,9 @@ func (c *Cluster) startControl(ctx context.Context) error {
 	return c.scheduler.start()
 }
 
-// StopAPIServer stops the API server and waits until it has ended. etcd goes on.
-func (c *Cluster) StopAPIServer() error { return c.apiserver.stop(unix.SIGTERM) }
+// StopAPIServer ends the API server as a crash would: asked nicely, it waits for its watchers, for
+// up to a minute. etcd goes on.
+func (c *Cluster) StopAPIServer() error { return c.apiserver.stop(unix.SIGKILL) }
 
 // StartAPIServer starts the API server, unless it runs, and waits until it is ready.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {

@@ -9,11 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gpulet/gpulet/test/cluster"
 )
 
-// look lists what of the host a cluster could leave changed.
-func look(t *testing.T) map[string][]string {
+// look lists what of the host the cluster in dir could leave changed. Other clusters may come and go.
+func look(t *testing.T, dir string) map[string][]string {
 	t.Helper()
+	id := cluster.ID(dir)
+	foreign := func(name string) bool { return strings.HasPrefix(name, "gpu") && !strings.HasPrefix(name, id) }
 	links, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
@@ -22,20 +26,23 @@ func look(t *testing.T) map[string][]string {
 	for _, l := range links {
 		names = append(names, l.Name)
 	}
-	cgroups, err := filepath.Glob("/sys/fs/cgroup/*/*")
-	if err != nil {
-		t.Fatal(err)
+	var cgroups []string
+	for _, pattern := range []string{"/sys/fs/cgroup/" + id + "*", "/sys/fs/cgroup/*/" + id + "*"} {
+		found, _ := filepath.Glob(pattern)
+		cgroups = append(cgroups, found...)
 	}
-	top, _ := filepath.Glob("/sys/fs/cgroup/*")
 	namespaces, _ := filepath.Glob("/run/netns/*")
 	return map[string][]string{
-		"links":      names,
-		"routes":     lines(t, "/proc/net/route"),
+		"links":      slices.DeleteFunc(names, foreign),
+		"routes":     slices.DeleteFunc(lines(t, "/proc/net/route"), foreign),
 		"mounts":     lines(t, "/proc/self/mountinfo"),
-		"cgroups":    slices.DeleteFunc(append(top, cgroups...), func(p string) bool { return !strings.Contains(p, "/gpu") }),
+		"cgroups":    cgroups,
 		"namespaces": namespaces,
-		"processes":  processes(t, "/pause\x00--cluster"),
-		"kubelet":    {tree("/var/lib/kubelet"), tree("/var/lib/containerd"), tree("/var/lib/cni"), tree("/etc/cdi"), tree("/run/cdi"), tree("/run/containerd")},
+		"processes":  processes(t, dir+"\x00"),
+		"folders": {
+			tree("/var/lib/kubelet"), tree("/var/lib/containerd"), tree("/var/lib/cni"), tree("/etc/cdi"), tree("/run/cdi"),
+			tree("/run/containerd"), tree("/dev"),
+		},
 	}
 }
 

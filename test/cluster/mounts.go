@@ -19,7 +19,7 @@ const nodePath = "/run/programs/containerd:/run/programs/runc:/run/programs/kube
 
 // writable are the host's folders that a machine sees through an overlay in memory: what is written
 // there stays in the machine, and mount points can be made there.
-func writable() []string { return []string{"/etc", "/opt", "/usr", "/var"} }
+func writable() []string { return []string{"/dev", "/etc", "/opt", "/usr", "/var"} }
 
 // furnish makes the machine's own view of the file system: the host's, with /run empty, the folders
 // of writable private, and each bind (path in the view -> host path, a folder or a file) in place.
@@ -28,6 +28,12 @@ func (m *machine) furnish(ctx context.Context, binds map[string]string) error {
 	err := m.inside(func() error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
+		}
+		binds := maps.Clone(binds)
+		for _, path := range []string{"/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages"} { // mounts below an overlay
+			if _, err := os.Stat(path); err == nil {
+				binds[path] = path
+			}
 		}
 		// The sources are opened first: below, some of them go out of sight.
 		sources := map[string]int{}

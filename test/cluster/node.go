@@ -17,8 +17,8 @@ import (
 )
 
 // A Node is one machine of the cluster: a kubelet and a containerd with mounts, network and
-// processes of their own. Its /run, /etc, /opt, /usr and /var can be written without a trace on the
-// host; /dev, /sys and everything else are the host's.
+// processes of their own. Its /run, /dev, /etc, /opt, /usr and /var can be written without a trace
+// on the host; /sys and everything else are the host's.
 type Node struct {
 	machine
 	Addr netip.Addr // reached from the host, the API server and the other nodes
@@ -203,6 +203,9 @@ func (n *Node) ReplaceDevicePlugins(ctx context.Context) error {
 // their state on disk, /run is empty, and the boot id is another one, for the kubelet and for
 // programs on the node (a container's /proc shows the host's). Commands started on the node are gone.
 func (n *Node) Reboot(ctx context.Context) error {
+	if n.kubelet == nil {
+		return errForeign
+	}
 	if err := n.halt(); err != nil {
 		return err
 	}

@@ -26,8 +26,14 @@ type process struct {
 	done chan struct{} // closed when cmd has ended
 }
 
+// errForeign is what a cluster says that Attach found.
+var errForeign = errors.New("only the program that brought the cluster up can start and stop its programs")
+
 // start starts the program, and nothing if it runs already.
 func (p *process) start() error {
+	if p == nil {
+		return errForeign
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.alive() {
@@ -69,6 +75,9 @@ func (p *process) alive() bool {
 
 // stop sends the signal and waits until the program has ended, after ten seconds with force.
 func (p *process) stop(signal unix.Signal) error {
+	if p == nil {
+		return errForeign
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.alive() {

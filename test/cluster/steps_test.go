@@ -68,6 +68,12 @@ func binds(t *testing.T, c *cluster.Cluster) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the host has it too")
 	}
+	if _, err := c.Nodes[0].Run(t.Context(), "mknod", "/dev/nvidia0", "c", "195", "0"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat("/dev/nvidia0"); err == nil {
+		t.Error("a device of the node is on the host")
+	}
 	// By way of a link: /var/run is one.
 	if _, err := c.Nodes[0].Run(t.Context(), "touch", "/var/run/cdi/here"); err != nil {
 		t.Error(err)
@@ -92,11 +98,41 @@ func startPod(t *testing.T, k *kube.Kube, n *cluster.Node) *core.Pod {
 	if pod.Spec.NodeName != n.Name() {
 		t.Errorf("runs on %s", pod.Spec.NodeName)
 	}
-	logs, err := k.Logs(ctx, pod, "")
+	logs, err := k.FirstLine(ctx, pod, "")
 	if err != nil || !strings.Contains(logs, `"WHERE":"`+n.Name()+`"`) {
 		t.Errorf("%q %v", logs, err)
 	}
 	return pod
+}
+
+// dynamicProgram runs one that needs a loader and libraries in an image of its own.
+func dynamicProgram(t *testing.T, c *cluster.Cluster, k *kube.Kube) {
+	const name = "gpulet.dev/test/cat:1"
+	archive := filepath.Join(t.TempDir(), "cat.tar")
+	image, err := cluster.ProgramImage(t.Context(), name, "/usr/bin/cat", map[string]string{"/etc/said": "/etc/hostname"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := image.Write(archive); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Nodes[1].LoadImage(t.Context(), archive); err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 30*time.Second)
+	pod, err := k.Create(ctx, kube.Pod{Name: "cat", Node: c.Nodes[1].Name(), Containers: []kube.Container{{
+		Image: name, Command: []string{"cat", "/etc/said"},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pod, err = k.Wait(ctx, pod, kube.Phase(core.PodSucceeded)); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := os.ReadFile("/etc/hostname")
+	if got, err := k.Logs(ctx, pod, ""); err != nil || got != string(want) {
+		t.Errorf("%q %v, not %q", got, err, want)
+	}
 }
 
 func execInPod(t *testing.T, c *cluster.Cluster, pod *core.Pod) {

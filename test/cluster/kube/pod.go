@@ -4,6 +4,7 @@
 package kube
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,18 @@ func (k *Kube) Logs(ctx context.Context, pod *core.Pod, container string) (strin
 	}
 	data, err := io.ReadAll(stream)
 	return string(data), errors.Join(err, stream.Close())
+}
+
+// FirstLine waits for the first line that a container prints: a container that runs may not have
+// got that far. An empty name is the pod's only one.
+func (k *Kube) FirstLine(ctx context.Context, pod *core.Pod, container string) (string, error) {
+	options := &core.PodLogOptions{Container: container, Follow: true}
+	stream, err := k.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
+	if err != nil {
+		return "", fmt.Errorf("logs of %s: %w", pod.Name, err)
+	}
+	line, err := bufio.NewReader(stream).ReadString('\n')
+	return line, errors.Join(err, stream.Close())
 }
 
 // Delete deletes the pod and waits until it is gone.
