@@ -84,18 +84,15 @@ func play(t *testing.T, n *sim.Node, binary string, uid uint32, args ...string) 
 	return calls, errs
 }
 
-// The library answers a C program as nvml.h documents it, on both families of MIG mode, and for a user without privileges.
-func TestHeader(t *testing.T) {
-	for _, c := range []struct{ shape, driver string }{{"dgx-a100", "550.54.15"}, {"hgx-h100", "580.65.06"}, {"hgx-h100", "550.54.15"}} {
-		t.Run(c.shape+"/"+c.driver, func(t *testing.T) {
-			n := sim.New(t, sim.Options{Shape: c.shape, Driver: c.driver})
-			binary := program(t, n)
-			calls, errs := play(t, n, binary, 0, "all", "1")
-			if os.Getuid() == 0 {
-				more, others := play(t, n, binary, 65534, "user", "1") // the walk leaves MIG mode on with one instance
-				calls, errs = calls+more, errs+others
-			}
-			t.Logf("%d calls compared, %d of them errors", calls, errs)
-		})
+// header runs the C program on a node, as root and as a user without privileges.
+func header(t *testing.T, shape, driver string) counts {
+	n := sim.New(t, sim.Options{Shape: shape, Driver: driver})
+	binary := program(t, n)
+	calls, errs := play(t, n, binary, 0, "all", "1")
+	if os.Getuid() == 0 {
+		more, others := play(t, n, binary, 65534, "user", "1") // the walk leaves MIG mode on with one instance
+		calls, errs = calls+more, errs+others
 	}
+	t.Logf("%d calls compared, %d of them errors", calls, errs)
+	return counts{calls, errs}
 }

@@ -27,7 +27,10 @@ func measureRows() []row {
 		by("threshold", "nvmlDeviceGetTemperatureThreshold", 1, func(d nv.Device, n int) (uint32, nv.Return) {
 			return d.GetTemperatureThreshold(nv.TemperatureThresholds(n))
 		}, cl.DeviceGetTemperatureThreshold),
-		one("margin", "nvmlDeviceGetMarginTemperature", func(d nv.Device) (int32, nv.Return) { m, ret := d.GetMarginTemperature(); return m.MarginTemperature, ret }, cl.DeviceGetMarginTemperature),
+		one("margin", "nvmlDeviceGetMarginTemperature", func(d nv.Device) (int32, nv.Return) {
+			m, ret := d.GetMarginTemperature()
+			return m.MarginTemperature, ret
+		}, cl.DeviceGetMarginTemperature),
 		one("fans", "nvmlDeviceGetNumFans", nv.Device.GetNumFans, cl.DeviceGetNumFans),
 		one("fan", "nvmlDeviceGetFanSpeed", nv.Device.GetFanSpeed, cl.DeviceGetFanSpeed),
 		by("clock", "nvmlDeviceGetClockInfo", 1, func(d nv.Device, n int) (uint32, nv.Return) { return d.GetClockInfo(nv.ClockType(n)) }, cl.DeviceGetClockInfo),
@@ -42,7 +45,9 @@ func measureRows() []row {
 		one("PCIe speed", "nvmlDeviceGetPcieSpeed", nv.Device.GetPcieSpeed, cl.DeviceGetPcieSpeed),
 		by("PCIe throughput", "nvmlDeviceGetPcieThroughput", 1, func(d nv.Device, n int) (uint32, nv.Return) { return d.GetPcieThroughput(nv.PcieUtilCounter(n)) }, cl.DeviceGetPcieThroughput),
 		one("PCIe replays", "nvmlDeviceGetPcieReplayCounter", nv.Device.GetPcieReplayCounter, cl.DeviceGetPcieReplayCounter),
-		by("violation", "nvmlDeviceGetViolationStatus", 0, func(d nv.Device, n int) (nv.ViolationTime, nv.Return) { return d.GetViolationStatus(nv.PerfPolicyType(n)) }, cl.DeviceGetViolationStatus),
+		by("violation", "nvmlDeviceGetViolationStatus", 0, func(d nv.Device, n int) (nv.ViolationTime, nv.Return) {
+			return d.GetViolationStatus(nv.PerfPolicyType(n))
+		}, cl.DeviceGetViolationStatus),
 		{"samples", "nvmlDeviceGetSamples", func(d nv.Device) (any, nv.Return) {
 			kind, list, ret := d.GetSamples(nv.TOTAL_POWER_SAMPLES, 0)
 			out := []any{kind}
@@ -66,7 +71,10 @@ func measureRows() []row {
 			}
 			return out, ret
 		}},
-		{"GPM", "nvmlGpmQueryDeviceSupport", func(d nv.Device) (any, nv.Return) { g, ret := d.GpmQueryDeviceSupport(); return g.IsSupportedDevice, ret }, sim1(cl.GpmQueryDeviceSupport)},
+		{"GPM", "nvmlGpmQueryDeviceSupport", func(d nv.Device) (any, nv.Return) {
+			g, ret := d.GpmQueryDeviceSupport()
+			return g.IsSupportedDevice, ret
+		}, sim1(cl.GpmQueryDeviceSupport)},
 	}
 }
 

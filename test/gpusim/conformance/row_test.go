@@ -40,7 +40,10 @@ func sim1[T any](f func(*model.Client, context.Context, model.Device) (T, model.
 }
 
 func sim2[A, B any](f func(*model.Client, context.Context, model.Device) (A, B, model.Return)) func(side, model.Device) (any, model.Return) {
-	return func(s side, d model.Device) (any, model.Return) { a, b, ret := f(s.client, s.ctx, d); return []any{a, b}, ret }
+	return func(s side, d model.Device) (any, model.Return) {
+		a, b, ret := f(s.client, s.ctx, d)
+		return []any{a, b}, ret
+	}
 }
 
 // simBy is a question with a number.

@@ -151,11 +151,32 @@ func systemRows(lib nv.Interface) []row {
 	return []row{
 		word("driver version", "nvmlSystemGetDriverVersion", lib.SystemGetDriverVersion, cl.SystemGetDriverVersion),
 		word("NVML version", "nvmlSystemGetNVMLVersion", lib.SystemGetNVMLVersion, cl.SystemGetNVMLVersion),
-		{"CUDA version", "nvmlSystemGetCudaDriverVersion_v2", func(nv.Device) (any, nv.Return) { v, ret := lib.SystemGetCudaDriverVersion_v2(); return v, ret }, func(x side, _ model.Device) (any, model.Return) { v, ret := x.client.SystemGetCudaDriverVersion(x.ctx); return v, ret }},
-		{"count", "nvmlDeviceGetCount_v2", func(nv.Device) (any, nv.Return) { v, ret := lib.DeviceGetCount(); return v, ret }, func(x side, _ model.Device) (any, model.Return) { v, ret := x.client.DeviceGetCount(x.ctx); return v, ret }},
-		{"past the end", "nvmlDeviceGetHandleByIndex_v2", func(nv.Device) (any, nv.Return) { _, ret := lib.DeviceGetHandleByIndex(99); return nil, ret }, func(x side, _ model.Device) (any, model.Return) { _, ret := x.client.DeviceGetHandleByIndex(x.ctx, 99); return nil, ret }},
-		{"no such UUID", "nvmlDeviceGetHandleByUUID", func(nv.Device) (any, nv.Return) { _, ret := lib.DeviceGetHandleByUUID("GPU-x"); return nil, ret }, func(x side, _ model.Device) (any, model.Return) { _, ret := x.client.DeviceGetHandleByUUID(x.ctx, "GPU-x"); return nil, ret }},
-		{"no such address", "nvmlDeviceGetHandleByPciBusId_v2", func(nv.Device) (any, nv.Return) { _, ret := lib.DeviceGetHandleByPciBusId("0000:ff:1f.0"); return nil, ret }, func(x side, _ model.Device) (any, model.Return) { _, ret := x.client.DeviceGetHandleByPciBusId(x.ctx, "0000:ff:1f.0"); return nil, ret }},
-		{"process name", "nvmlSystemGetProcessName", func(nv.Device) (any, nv.Return) { v, ret := lib.SystemGetProcessName(4242); return v, ret }, func(x side, _ model.Device) (any, model.Return) { v, ret := x.client.SystemGetProcessName(x.ctx, 4242); return v, ret }},
+		{"CUDA version", "nvmlSystemGetCudaDriverVersion_v2", func(nv.Device) (any, nv.Return) { v, ret := lib.SystemGetCudaDriverVersion_v2(); return v, ret }, func(x side, _ model.Device) (any, model.Return) {
+			v, ret := x.client.SystemGetCudaDriverVersion(x.ctx)
+			return v, ret
+		}},
+		{"count", "nvmlDeviceGetCount_v2", func(nv.Device) (any, nv.Return) { v, ret := lib.DeviceGetCount(); return v, ret }, func(x side, _ model.Device) (any, model.Return) {
+			v, ret := x.client.DeviceGetCount(x.ctx)
+			return v, ret
+		}},
+		{"past the end", "nvmlDeviceGetHandleByIndex_v2", func(nv.Device) (any, nv.Return) { _, ret := lib.DeviceGetHandleByIndex(99); return nil, ret }, func(x side, _ model.Device) (any, model.Return) {
+			_, ret := x.client.DeviceGetHandleByIndex(x.ctx, 99)
+			return nil, ret
+		}},
+		{"no such UUID", "nvmlDeviceGetHandleByUUID", func(nv.Device) (any, nv.Return) { _, ret := lib.DeviceGetHandleByUUID("GPU-x"); return nil, ret }, func(x side, _ model.Device) (any, model.Return) {
+			_, ret := x.client.DeviceGetHandleByUUID(x.ctx, "GPU-x")
+			return nil, ret
+		}},
+		{"no such address", "nvmlDeviceGetHandleByPciBusId_v2", func(nv.Device) (any, nv.Return) {
+			_, ret := lib.DeviceGetHandleByPciBusId("0000:ff:1f.0")
+			return nil, ret
+		}, func(x side, _ model.Device) (any, model.Return) {
+			_, ret := x.client.DeviceGetHandleByPciBusId(x.ctx, "0000:ff:1f.0")
+			return nil, ret
+		}},
+		{"process name", "nvmlSystemGetProcessName", func(nv.Device) (any, nv.Return) { v, ret := lib.SystemGetProcessName(4242); return v, ret }, func(x side, _ model.Device) (any, model.Return) {
+			v, ret := x.client.SystemGetProcessName(x.ctx, 4242)
+			return v, ret
+		}},
 	}
 }

@@ -1,5 +1,7 @@
 // A walk through NVML that holds the library to what nvml.h documents. It exits with 1 on any mismatch.
 #include "check.h"
+#include <sys/wait.h>
+#include <unistd.h>
 
 int calls, errors, failures;
 nvmlDevice_t gpu;
@@ -27,6 +29,23 @@ static void after_shutdown(void) {
   EXPECT(NVML_ERROR_UNINITIALIZED, nvmlShutdown());
 }
 
+// A child of fork has no session of its own, and leaves its parent's alone.
+static void fork_child(void) {
+  int status = 0;
+  unsigned n;
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid == 0) {
+    int bad = nvmlDeviceGetIndex(gpu, &n) != NVML_ERROR_UNINITIALIZED;
+    bad |= (nvmlInit() != NVML_SUCCESS) << 1;
+    bad |= (nvmlDeviceGetCount(&n) != NVML_SUCCESS) << 2;
+    bad |= (nvmlShutdown() != NVML_SUCCESS) << 3;
+    _exit(bad);
+  }
+  THAT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+  EXPECT(NVML_SUCCESS, nvmlDeviceGetIndex(gpu, &n));
+}
+
 int main(int argc, char **argv) {
   const char *part = argc > 1 ? argv[1] : "all";
   index_of_gpu = argc > 2 ? atoi(argv[2]) : 0;
@@ -39,6 +58,7 @@ int main(int argc, char **argv) {
   if (!strcmp(part, "user")) {
     permission();
   } else {
+    fork_child();
     discovery();
     versions();
     lists();
