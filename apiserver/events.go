@@ -104,11 +104,11 @@ func (e *Events) add(ev event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.records[ev]
-	if r != nil && now.Sub(r.last) > sameWithin && !r.queued {
+	if r != nil && now.Sub(r.last) > sameWithin {
 		r = nil // it is another story by now
 	}
 	if r == nil {
-		if len(e.records) >= maxRecords && e.records[ev] == nil {
+		if len(e.waiting) >= maxRecords || len(e.records) >= maxRecords && e.records[ev] == nil {
 			e.counts.WithLabelValues("dropped").Inc()
 			return
 		}
