@@ -70,3 +70,11 @@ type Specs interface {
 
 // DeviceNode is a device node as a container and the host see it.
 type DeviceNode struct{ ContainerPath, HostPath string }
+
+// Processes tells of host processes, from /proc.
+type Processes interface {
+	// Pod is the pod that a process belongs to; false when it belongs to none or is gone.
+	Pod(pid int) (kubelet.UID, bool)
+	// Name is the short name of a process, empty when it is gone.
+	Name(pid int) string
+}

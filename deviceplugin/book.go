@@ -1,0 +1,336 @@
+package deviceplugin
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/kubelet"
+)
+
+// key is a device under a name: what the kubelet picks.
+type key struct{ resource, id string }
+
+// stage is where a device under a name stands between its first listing and its removal.
+type stage int
+
+// The stages. From live to released a spot has its hardware to itself: nothing that overlaps is listed as healthy.
+const (
+	unlisted  stage = iota // wanted, but something else has the hardware
+	live                   // listed, healthy or not as the device is
+	lowering               // no longer wanted; the Node is told first, still listed as healthy
+	withdrawn              // listed as unhealthy; the kubelet may not have noticed
+	released               // listed as unhealthy because it is claimed or was healthy lately; the kubelet cannot pick it
+)
+
+func (s stage) String() string {
+	return [...]string{"unlisted", "live", "lowering", "withdrawn", "released"}[s]
+}
+
+// spot is a device under a name, from its first listing to its removal.
+type spot struct {
+	key
+	device gpu.Device
+	named  Named // as it was named last
+	wanted bool  // it still is named so
+	stage  stage
+	since  time.Time // of the stage
+	why    string    // what it waits for
+	claims []kubelet.Claim
+	entry  entry // as it is listed
+
+	badSince   time.Time // it is listed as unhealthy without a break; zero while it is healthy
+	badVersion uint64    // the table that said so first; 0 while it is healthy
+	told       time.Time // when that table was seen to be with the kubelet
+}
+
+func (s *spot) enter(to stage, now time.Time, why string) {
+	if s.stage != to {
+		s.stage, s.since = to, now
+	}
+	s.why = why
+}
+
+// has reports whether the spot has its hardware to itself.
+func (s *spot) has() bool { return s.stage == live || s.stage == lowering || s.stage == withdrawn }
+
+// facts are what one step of the book looks at.
+type facts struct {
+	naming   Naming
+	snapshot *gpu.Snapshot
+	claims   *kubelet.ClaimSet
+	pods     *kubelet.Pods // nil: nobody tells
+	// api: there is an API server to tell; node is what it says of this Node, nil while it is not known.
+	api     bool
+	node    map[string]int64
+	patched map[string]patched
+	streams map[string]delivery
+	counted *kubelet.Assigned // nil: nobody asks
+	// ready says why a device cannot be given, from memory.
+	ready func(Named) error
+	// trouble says why a base device failed at the start of containers, by its id; empty when it did not.
+	trouble func(base string) string
+}
+
+// patched is what the Node was told last of a resource.
+type patched struct {
+	Count
+	at time.Time
+}
+
+// delivery is how far the lists of a resource came: open streams, and the oldest version that is the newest on any of them.
+type delivery struct {
+	open    int
+	version uint64
+}
+
+// shelf is one resource.
+type shelf struct {
+	table *table
+	empty time.Time // since when it has no device; zero while it has
+}
+
+// book keeps which device is listed under which name, and as what. It belongs to one goroutine, and knows time and the world
+// only as arguments: what it does can be tested without either.
+type book struct {
+	spots   map[key]*spot
+	shelves map[string]*shelf
+	retired map[string]time.Time  // resources that ended, whose name is to leave the Node
+	known   map[string]gpu.Device // devices behind claimed ids
+	held    map[gpu.UUID][]held
+	now     time.Time
+	next    time.Time // when to look again; zero: at the next change
+}
+
+func newBook() *book {
+	return &book{spots: map[key]*spot{}, shelves: map[string]*shelf{}, retired: map[string]time.Time{}, known: map[string]gpu.Device{}}
+}
+
+// step brings the tables up to the facts.
+func (b *book) step(f facts, now time.Time) {
+	b.now, b.next = now, time.Time{}
+	b.account(f)
+	b.want(f)
+	b.leave(f)
+	b.grant(f)
+	for _, s := range b.spots {
+		b.judge(s, f)
+	}
+	b.forget()
+	b.shelve()
+}
+
+// wake asks for a look at a time.
+func (b *book) wake(at time.Time) {
+	if b.next.IsZero() || at.Before(b.next) {
+		b.next = at
+	}
+}
+
+// want takes over the names. What is no longer wanted begins to leave.
+func (b *book) want(f facts) {
+	for _, s := range b.spots {
+		s.wanted = false
+	}
+	for _, n := range f.naming.Devices {
+		k := key{n.Resource, n.Device.ID()}
+		s := b.spots[k]
+		if s == nil {
+			s = &spot{key: k, since: b.now}
+			b.spots[k] = s
+		}
+		s.wanted, s.named, s.device = true, n, n.Device
+		if s.stage == lowering {
+			s.enter(live, b.now, "")
+		}
+	}
+	for k, s := range b.spots {
+		switch {
+		case s.wanted:
+		case s.stage == unlisted:
+			delete(b.spots, k)
+		case s.stage == live && s.entry.healthy:
+			s.enter(lowering, b.now, "")
+		case s.stage == live: // nobody counts on it
+			s.enter(withdrawn, b.now, "")
+		}
+	}
+}
+
+// grant lets wanted spots have their hardware where nobody else has it.
+func (b *book) grant(f facts) {
+	on := map[gpu.UUID][]*spot{}
+	for _, s := range b.spots {
+		if s.has() {
+			on[s.device.GPU] = append(on[s.device.GPU], s)
+		}
+	}
+	for _, n := range f.naming.Devices {
+		s := b.spots[key{n.Resource, n.Device.ID()}]
+		if s.stage == live {
+			continue
+		}
+		s.why = b.blocked(s)
+		for _, other := range on[s.device.GPU] {
+			if s.why == "" && collides(s.key, s.device, other.key, other.device) {
+				s.why = "the same hardware is still offered as " + other.resource + " " + other.id
+			}
+		}
+		if s.why == "" {
+			s.enter(live, b.now, "")
+			on[s.device.GPU] = append(on[s.device.GPU], s)
+		}
+	}
+}
+
+// judge says as what a spot is listed.
+func (b *book) judge(s *spot, f facts) {
+	reason := b.fault(s, f)
+	n := s.named
+	s.entry = entry{
+		id: s.id, device: s.device, healthy: reason == "", reason: reason, numa: -1,
+		index: n.Index, replicas: n.Replicas, one: n.One,
+		givable: s.stage == released && len(s.claims) > 0 || s.has() && exists(n, f.snapshot),
+	}
+	if n.Resource != "" {
+		s.entry.numa = n.NUMA
+	} else if g := f.snapshot.GPU(s.device.GPU); g != nil {
+		s.entry.numa, s.entry.index = g.NUMA, g.Index
+	}
+	if n.Realized != nil {
+		s.entry.exists, s.entry.realized = true, *n.Realized
+	}
+	switch {
+	case reason == "":
+		s.badSince, s.badVersion, s.told = time.Time{}, 0, time.Time{}
+	case s.badSince.IsZero():
+		s.badSince = b.now
+	}
+}
+
+// fault says why a spot may not be given anew; empty when it may.
+func (b *book) fault(s *spot, f facts) string {
+	switch s.stage {
+	case lowering:
+		return ""
+	case live:
+	default:
+		switch {
+		case s.why != "" && s.wanted:
+			return s.why
+		case len(s.claims) > 0:
+			return "it is no longer offered as " + s.resource + "; " + who(s.claims[0]) + " has it"
+		}
+		return "it is no longer offered as " + s.resource
+	}
+	if !s.named.Health.Allocatable() {
+		return cmp.Or(s.named.Health.Reason, s.named.Health.State.String())
+	}
+	if why := b.blocked(s); why != "" {
+		return why
+	}
+	if f.ready != nil {
+		if err := f.ready(s.named); err != nil {
+			b.wake(b.now.Add(readyPause))
+			return err.Error()
+		}
+	}
+	if f.trouble != nil && len(s.claims) == 0 {
+		return f.trouble(s.device.Base().ID())
+	}
+	return ""
+}
+
+// readyPause is between two looks at whether a spec is written.
+const readyPause = 250 * time.Millisecond
+
+// vanishAfter is how long an id stays listed as unhealthy before it is removed. The kubelet (1.37.2) looks its devices up
+// after an Allocate without asking whether they are still there, and panics when they are not.
+const vanishAfter = 30 * time.Second
+
+// forget removes what was unhealthy for long enough and is neither wanted nor claimed.
+func (b *book) forget() {
+	for k, s := range b.spots {
+		if s.wanted || s.stage != released || len(s.claims) > 0 {
+			continue
+		}
+		if gone := s.badSince.Add(vanishAfter); b.now.Before(gone) {
+			b.wake(gone)
+		} else {
+			delete(b.spots, k)
+		}
+	}
+}
+
+// emptyFor is how long a resource without devices stays registered: the kubelet's node status period, so that the Node
+// says 0 before the resource ends.
+const emptyFor = 10 * time.Second
+
+// shelve makes the tables, and ends resources that have been empty for long enough.
+func (b *book) shelve() {
+	order := map[string][]*spot{}
+	for _, s := range b.spots {
+		if s.stage != unlisted {
+			order[s.resource] = append(order[s.resource], s)
+		}
+	}
+	for resource, spots := range order {
+		slices.SortFunc(spots, bySpot)
+		if b.shelves[resource] == nil {
+			b.shelves[resource] = &shelf{}
+		}
+		delete(b.retired, resource)
+	}
+	for resource, sh := range b.shelves {
+		entries := make([]entry, 0, len(order[resource]))
+		for _, s := range order[resource] {
+			entries = append(entries, s.entry)
+		}
+		if sh.table == nil || !sh.table.same(entries) {
+			var version uint64
+			if sh.table != nil {
+				version = sh.table.version
+			}
+			sh.table = newTable(resource, version+1, entries)
+		}
+		for _, s := range order[resource] {
+			if s.badVersion == 0 && !s.entry.healthy {
+				s.badVersion = sh.table.version
+			}
+		}
+		b.retire(resource, sh, len(entries))
+	}
+}
+
+func (b *book) retire(resource string, sh *shelf, devices int) {
+	switch {
+	case devices > 0:
+		sh.empty = time.Time{}
+	case sh.empty.IsZero():
+		sh.empty = b.now
+		b.wake(b.now.Add(emptyFor))
+	case b.now.Before(sh.empty.Add(emptyFor)):
+		b.wake(sh.empty.Add(emptyFor))
+	default:
+		delete(b.shelves, resource)
+		b.retired[resource] = b.now
+	}
+}
+
+// bySpot orders the devices of a resource.
+func bySpot(x, y *spot) int {
+	return cmp.Or(byDevice(x.entry.index, x.device, y.entry.index, y.device), cmp.Compare(x.id, y.id))
+}
+
+// byDevice orders by GPU, place and replica; i and j are the GPUs' indexes.
+func byDevice(i int, a gpu.Device, j int, b gpu.Device) int {
+	return cmp.Or(
+		cmp.Compare(i, j),
+		cmp.Compare(a.GPU, b.GPU),
+		cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start),
+		cmp.Compare(a.Slot.Placement.Size, b.Slot.Placement.Size),
+		cmp.Compare(a.ComputeStart, b.ComputeStart),
+		cmp.Compare(a.Replica, b.Replica),
+	)
+}

@@ -1,0 +1,97 @@
+package deviceplugin
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/kubelet"
+)
+
+// held is a device that a container has, whatever we call that device now.
+type held struct {
+	key
+	device gpu.Device
+	claim  kubelet.Claim
+}
+
+// who names the holder of a claim for people.
+func who(c kubelet.Claim) string {
+	if c.Name == "" {
+		return "a pod that is not known yet"
+	}
+	return "pod " + c.Namespace + "/" + c.Name
+}
+
+// account notes who has what. A claimed id of ours has a spot, under the name by which it was given, until its claim ends.
+func (b *book) account(f facts) {
+	b.held = map[gpu.UUID][]held{}
+	for _, s := range b.spots {
+		s.claims = nil
+	}
+	domains := map[string]bool{domain(GPUResource): true}
+	for _, n := range f.naming.Devices {
+		domains[domain(n.Resource)] = true
+	}
+	for id, claims := range f.claims.ByID {
+		d, ours := b.device(id, f)
+		for _, c := range claims {
+			if !ours && c.Foreign {
+				continue
+			}
+			k := key{c.Resource, id}
+			b.held[d.GPU] = append(b.held[d.GPU], held{k, d, c})
+			s := b.spots[k]
+			// What another plugin gave away under a name of its own is not ours to list, only to keep clear of.
+			if s == nil && (!c.Foreign || domains[domain(c.Resource)]) {
+				s = &spot{key: k, device: d, stage: released, since: b.now}
+				b.spots[k] = s
+			}
+			if s != nil {
+				s.claims = append(s.claims, c)
+			}
+			if s != nil && s.stage == unlisted { // given by somebody before it was listed here
+				s.enter(released, b.now, "")
+			}
+		}
+	}
+	for _, list := range b.held {
+		slices.SortFunc(list, func(x, y held) int {
+			return cmp.Or(cmp.Compare(x.resource, y.resource), cmp.Compare(x.id, y.id), x.claim.Opened.Compare(y.claim.Opened), cmp.Compare(x.claim.Pod, y.claim.Pod))
+		})
+	}
+	for id := range b.known {
+		if !f.claims.Held(id) {
+			delete(b.known, id)
+		}
+	}
+}
+
+// device is the hardware behind a claimed id. It is remembered: the instance of a claim must not be looked for when it is gone.
+func (b *book) device(id string, f facts) (gpu.Device, bool) {
+	if d, ok := b.known[id]; ok {
+		return d, true
+	}
+	for _, n := range f.naming.Devices {
+		if n.Device.ID() == id {
+			b.known[id] = n.Device
+			return n.Device, true
+		}
+	}
+	d, sure, ok := resolve(id, f.snapshot)
+	if sure {
+		b.known[id] = d
+	}
+	return d, ok
+}
+
+// blocked names who has the hardware of a spot under another name or as another device; empty when nobody has.
+// The kubelet does not know that two ids can be one piece of hardware.
+func (b *book) blocked(s *spot) string {
+	for _, h := range b.held[s.device.GPU] {
+		if collides(s.key, s.device, h.key, h.device) {
+			return who(h.claim) + " has the same hardware as " + h.resource + " " + h.id
+		}
+	}
+	return ""
+}

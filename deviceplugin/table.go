@@ -1,0 +1,62 @@
+package deviceplugin
+
+import (
+	"slices"
+
+	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/gpulet/gpulet/gpu"
+)
+
+// entry is a device in the list of a resource. It is comparable.
+type entry struct {
+	id       string
+	device   gpu.Device
+	healthy  bool
+	reason   string // why it is not healthy
+	givable  bool   // an Allocate that the kubelet decided on before it heard of a change is still answered
+	index    int    // of the GPU
+	numa     int
+	exists   bool         // a slice: the instance is there
+	realized gpu.Realized // when it exists
+	replicas int
+	one      bool
+}
+
+// table is all that a resource's RPCs answer from, except claims. Immutable.
+type table struct {
+	resource string
+	version  uint64
+	order    []entry
+	at       map[string]int
+	wire     []*api.Device // what ListAndWatch sends
+	preStart bool          // a device needs something done before its container starts
+}
+
+func newTable(resource string, version uint64, order []entry) *table {
+	t := &table{resource: resource, version: version, order: order, at: make(map[string]int, len(order))}
+	for i, e := range order {
+		t.at[e.id] = i
+		d := &api.Device{ID: e.id, Health: api.Unhealthy}
+		if e.healthy {
+			d.Health = api.Healthy
+		}
+		if e.numa >= 0 {
+			d.Topology = &api.TopologyInfo{Nodes: []*api.NUMANode{{ID: int64(e.numa)}}}
+		}
+		t.wire = append(t.wire, d)
+		t.preStart = t.preStart || e.device.Kind == gpu.Slice && !e.exists
+	}
+	return t
+}
+
+// same reports whether a new table would say nothing else.
+func (t *table) same(order []entry) bool { return t != nil && slices.Equal(t.order, order) }
+
+func (t *table) find(id string) (entry, bool) {
+	i, ok := t.at[id]
+	if !ok {
+		return entry{}, false
+	}
+	return t.order[i], true
+}
