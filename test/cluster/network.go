@@ -31,6 +31,12 @@ func (p plan) pods(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, p.second, byte(100 + i), 0}), 24)
 }
 
+// mac is the link address that belongs to addr.
+func (p plan) mac(addr netip.Addr) string {
+	b := addr.As4()
+	return net.HardwareAddr(append([]byte{2, 0}, b[:]...)).String()
+}
+
 func (p plan) services() string { return netip.PrefixFrom(p.service(), 24).Masked().String() }
 
 // choosePlan takes the first /16, from one that seed says, that none of the host's addresses is in.
@@ -77,7 +83,8 @@ func (m *machine) script(ctx context.Context, lines ...string) error {
 func (c *Cluster) connectControl(ctx context.Context) error {
 	err := c.control.script(ctx,
 		"link set lo up",
-		"link add br0 type bridge",
+		// An address of its own: otherwise it is that of a port, and changes as ports come and go.
+		"link add br0 address "+c.plan.mac(c.plan.control())+" type bridge",
 		fmt.Sprintf("addr add %s/24 dev br0", c.plan.control()),
 		fmt.Sprintf("addr add %s/32 dev br0", c.plan.service()),
 		"link set br0 up")
@@ -119,6 +126,7 @@ func (c *Cluster) connectNode(ctx context.Context, n *Node) error {
 	}
 	lines := []string{
 		"link set lo up",
+		"link set eth0 address " + c.plan.mac(n.Addr), // the same after a reboot
 		fmt.Sprintf("addr add %s/24 dev eth0", n.Addr),
 		"link set eth0 up",
 		fmt.Sprintf("route add default via %s", c.plan.control()),
