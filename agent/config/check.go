@@ -62,21 +62,6 @@ func pciAddress(s string) error {
 	return nil
 }
 
-// resourceName holds a name to the rules of extended resources; the part behind the slash is at most 63 characters.
-func resourceName(s string) error {
-	prefix, name, ok := strings.Cut(s, "/")
-	label := `[a-z0-9]([-a-z0-9]*[a-z0-9])?`
-	switch {
-	case !ok || len(prefix) > 253 || !regexp.MustCompile(`^`+label+`(\.`+label+`)*$`).MatchString(prefix):
-		return fmt.Errorf("%q: want a resource name such as nvidia.com/gpu", s)
-	case len(name) > 63 || !regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`).MatchString(name):
-		return fmt.Errorf("%q: what is behind the slash must be at most 63 letters, digits, - _ . and begin and end with a letter or digit", s)
-	case strings.HasPrefix(prefix, "requests.") || prefix == "kubernetes.io" || strings.HasSuffix(prefix, ".kubernetes.io"):
-		return fmt.Errorf("%q: this domain belongs to Kubernetes itself", s)
-	}
-	return nil
-}
-
 // naturalName accepts the names that devices have by themselves.
 func naturalName(s string) error {
 	if s == domain+"gpu" {
@@ -101,7 +86,7 @@ func sharedName(s string) error {
 	if s == "*" {
 		return nil
 	}
-	return resourceName(s)
+	return deviceplugin.ValidateName(s)
 }
 
 // whole checks what concerns several settings at once. at finds where a path was set.

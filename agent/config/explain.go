@@ -80,6 +80,14 @@ func (s *Setting) takes() string {
 	}
 }
 
+// Help is what a help text says of a setting.
+func (s *Setting) Help() string {
+	if len(s.Values) > 0 {
+		return s.about() + " One of " + strings.Join(s.Values, ", ") + "."
+	}
+	return s.about()
+}
+
 func (s *Setting) about() string {
 	out := s.About
 	if s.Required {

@@ -168,7 +168,7 @@ func fileSettings() []Setting {
 		},
 		{Key: "gpus[].names", About: "Other resource names, by the name that a device would have."},
 		{
-			Key: "gpus[].names.*", Kind: Text, keys: naturalName, valid: resourceName,
+			Key: "gpus[].names.*", Kind: Text, keys: naturalName, valid: deviceplugin.ValidateName,
 			About: "The name that pods ask for instead: `nvidia.com/gpu: example.com/big-gpu`.",
 			set: func(c *Config, at spot, v values) {
 				r := &c.Plugin.Rules[at.rule]
@@ -191,7 +191,7 @@ func fileSettings() []Setting {
 			},
 		},
 		{
-			Key: "gpus[].sharing.*.rename", Kind: Text, valid: resourceName,
+			Key: "gpus[].sharing.*.rename", Kind: Text, valid: deviceplugin.ValidateName,
 			About: "The resource name of the replicas: `nvidia.com/gpu.shared`. Without it the name stays.",
 			set:   func(c *Config, at spot, v values) { c.share(at, func(s *deviceplugin.Sharing) { s.Rename = v.text() }) },
 		},

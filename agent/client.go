@@ -1,0 +1,70 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gpulet/gpulet/agent/config"
+)
+
+// ErrNotRunning says that no agent answers on the admin socket.
+var ErrNotRunning = errors.New("no agent answers")
+
+// Client speaks to an agent through its admin socket.
+type Client struct{ Socket string }
+
+// Status asks for everything.
+func (c Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "/status", &s)
+}
+
+// Config asks for the settings in force.
+func (c Client) Config(ctx context.Context) (lines []config.Line, err error) {
+	return lines, c.call(ctx, http.MethodGet, "/config", &lines)
+}
+
+// Reload has the configuration read now.
+func (c Client) Reload(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/config/reload", nil)
+}
+
+// ClearHealth ends the recorded reasons for a GPU's bad health; the GPU is named by index or UUID.
+func (c Client) ClearHealth(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodPost, "/health/clear?gpu="+url.QueryEscape(name), nil)
+}
+
+func (c Client) call(ctx context.Context, method, path string, into any) error {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
+	if err != nil {
+		return fmt.Errorf("ask the agent: %w", err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return fmt.Errorf("%w on %s: %w", ErrNotRunning, c.Socket, errors.Unwrap(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the agent's answer: %w", err)
+	case resp.StatusCode != http.StatusOK:
+		return errors.New(strings.TrimSpace(string(body)))
+	case into == nil:
+		return nil
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
+	}
+	return nil
+}

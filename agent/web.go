@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// serveWeb serves the open, read-only address until ctx ends. An address that is taken is tried again: the GPUs go on without it.
+func (a *Agent) serveWeb(ctx context.Context) error {
+	listen := a.running.Config.Process.Listen
+	if listen == "" {
+		return nil
+	}
+	for {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+		if err == nil {
+			a.web.Store(nil)
+			a.log.Info("serving HTTP", "address", l.Addr().String())
+			return serve(ctx, l, a.webHandler())
+		}
+		why := err.Error()
+		if old := a.web.Swap(&why); old == nil || *old != why {
+			a.log.Warn("no metrics and probes yet", "reason", why)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// serve answers on a listener until ctx ends.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	var g errgroup.Group
+	g.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		}
+		return nil
+	})
+	<-ctx.Done()
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if server.Shutdown(c) != nil {
+		_ = server.Close()
+	}
+	return g.Wait()
+}
+
+// webHandler has what may be read over the network.
+func (a *Agent) webHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry(), promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		snapshot, _ := a.monitor.Snapshots().Get()
+		if why := a.notReady(snapshot); len(why) > 0 {
+			http.Error(w, strings.Join(why, "\n"), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.Handle("GET /api/v1/status", guard(a.running.Config.Process.StatusTokenFile, http.HandlerFunc(a.handleStatus)))
+	return mux
+}
+
+func (a *Agent) handleStatus(w http.ResponseWriter, _ *http.Request) { reply(w, a.Status()) }
+
+// reply writes JSON.
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the reader is gone
+}
+
+// guard lets loopback and bearers of the token pass. The file is read each time, so that a token can be replaced.
+func guard(tokenFile string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(r.RemoteAddr) && !bearer(r.Header.Get("Authorization"), tokenFile) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "want the status token, or a request from loopback such as kubectl port-forward", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func loopback(remote string) bool {
+	peer, err := netip.ParseAddrPort(remote)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+func bearer(header, file string) bool {
+	got, ok := strings.CutPrefix(header, "Bearer ")
+	if !ok || file == "" {
+		return false
+	}
+	data, err := os.ReadFile(file)
+	want := strings.TrimSpace(string(data))
+	return err == nil && want != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
+}
