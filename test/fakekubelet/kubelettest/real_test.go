@@ -60,24 +60,24 @@ func TestReal(t *testing.T) {
 	if err := c.LoadImage(t.Context(), archive); err != nil {
 		t.Fatal(err)
 	}
-	kubelettest.Run(t, &real{Node: c.Nodes[0], kube: k, names: map[string]string{}})
+	kubelettest.Run(t, &realNode{Node: c.Nodes[0], kube: k, names: map[string]string{}})
 }
 
 const probe = "gpulet.dev/test/probe:1"
 
-// real is a node of a cluster as a Target.
-type real struct {
+// realNode is a node of a cluster as a Target.
+type realNode struct {
 	*cluster.Node
 	kube  *kube.Kube
 	mu    sync.Mutex
 	names map[string]string // of pods, by UID; guarded by mu
 }
 
-func (r *real) DevicePlugins() string { return filepath.Dir(r.HostPath(cluster.KubeletSocket)) }
-func (r *real) PodResources() string  { return r.HostPath(cluster.PodResourcesSocket) }
-func (r *real) PodsAPI() string       { return r.HostPath(cluster.PodsSocket) }
+func (r *realNode) DevicePlugins() string { return filepath.Dir(r.HostPath(cluster.KubeletSocket)) }
+func (r *realNode) PodResources() string  { return r.HostPath(cluster.PodResourcesSocket) }
+func (r *realNode) PodsAPI() string       { return r.HostPath(cluster.PodsSocket) }
 
-func (r *real) Run(ctx context.Context, spec fakekubelet.PodSpec) (string, error) {
+func (r *realNode) Run(ctx context.Context, spec fakekubelet.PodSpec) (string, error) {
 	object := spec.Object() // for its name
 	p := kube.Pod{
 		Name: object.Name, Annotations: spec.Annotations, Restart: object.Spec.RestartPolicy,
@@ -108,7 +108,7 @@ func (r *real) Run(ctx context.Context, spec fakekubelet.PodSpec) (string, error
 	return string(made.UID), nil
 }
 
-func (r *real) pod(ctx context.Context, uid string) (*corev1.Pod, error) {
+func (r *realNode) pod(ctx context.Context, uid string) (*corev1.Pod, error) {
 	r.mu.Lock()
 	name := r.names[uid]
 	r.mu.Unlock()
@@ -119,7 +119,7 @@ func (r *real) pod(ctx context.Context, uid string) (*corev1.Pod, error) {
 	return p, err
 }
 
-func (r *real) Status(ctx context.Context, uid string) (kubelettest.Status, error) {
+func (r *realNode) Status(ctx context.Context, uid string) (kubelettest.Status, error) {
 	p, err := r.pod(ctx, uid)
 	if err != nil {
 		return kubelettest.Status{}, err
@@ -133,7 +133,7 @@ func (r *real) Status(ctx context.Context, uid string) (kubelettest.Status, erro
 	return s, nil
 }
 
-func (r *real) Delete(ctx context.Context, uid string) error {
+func (r *realNode) Delete(ctx context.Context, uid string) error {
 	p, err := r.pod(ctx, uid)
 	if err != nil {
 		return err
@@ -143,13 +143,13 @@ func (r *real) Delete(ctx context.Context, uid string) error {
 	return r.kube.Delete(ctx, p)
 }
 
-func (r *real) Restart(context.Context) error {
+func (r *realNode) Restart(context.Context) error {
 	if err := r.StopKubelet(); err != nil {
 		return err
 	}
 	return r.StartKubelet()
 }
 
-func (r *real) Allocatable(ctx context.Context, resource string) (int64, error) {
+func (r *realNode) Allocatable(ctx context.Context, resource string) (int64, error) {
 	return r.kube.Allocatable(ctx, r.Name(), resource)
 }
