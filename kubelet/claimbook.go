@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -58,6 +59,8 @@ type evidence struct {
 	// idle: no allocation is under way.
 	idle bool
 	ours func(resource string) bool
+
+	said []mention // podresources' that still mean something; confirm makes them
 }
 
 func newBook() *book {
@@ -187,15 +190,33 @@ func (b *book) set(complete bool) *ClaimSet {
 	return out
 }
 
+// with is a set in which the claims of some ids are up to date: an Allocate changes little and does not wait for more.
+func (b *book) with(last *ClaimSet, ids []string) *ClaimSet {
+	out := &ClaimSet{Complete: last.Complete, ByID: maps.Clone(last.ByID)}
+	for _, id := range ids {
+		var claims []Claim
+		for _, c := range b.claims {
+			if c.ID == id {
+				claims = append(claims, c.Claim)
+			}
+		}
+		slices.SortFunc(claims, inOrder)
+		out.ByID[id] = claims
+	}
+	return out
+}
+
 // list has the claims with their reasons, ordered by id, then the oldest first.
 func (b *book) list() []Holding {
 	out := make([]Holding, 0, len(b.claims))
 	for _, c := range b.claims {
 		out = append(out, Holding{c.Claim, c.why})
 	}
-	slices.SortFunc(out, func(a, b Holding) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), a.Opened.Compare(b.Opened), cmp.Compare(a.Resource, b.Resource),
-			cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
-	})
+	slices.SortFunc(out, func(a, b Holding) int { return inOrder(a.Claim, b.Claim) })
 	return out
+}
+
+func inOrder(a, b Claim) int {
+	return cmp.Or(cmp.Compare(a.ID, b.ID), a.Opened.Compare(b.Opened), cmp.Compare(a.Resource, b.Resource),
+		cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
 }

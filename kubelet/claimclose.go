@@ -128,9 +128,12 @@ func (d *doubt) enough(e *evidence) bool {
 
 // speaksFor reports whether podresources names the device for somebody whose confirmed claim is not another one.
 func (b *book) speaksFor(c *held, e *evidence) bool {
-	for _, a := range e.assigned.Devices[c.key()] {
+	for _, m := range e.said {
+		if m.key != c.key() {
+			continue
+		}
 		other := slices.ContainsFunc(b.of(c.key()), func(h *held) bool {
-			return h != c && h.Confirmed && h.Namespace == a.Namespace && h.Name == a.Pod && h.Container == a.Container
+			return h != c && h.Confirmed && h.Namespace == m.namespace && h.Name == m.name && h.Container == m.container
 		})
 		if !other {
 			return true

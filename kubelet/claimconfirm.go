@@ -17,7 +17,8 @@ type mention struct {
 
 // confirm brings the claims in line with what the kubelet says it gave: whose they are, and which ones we missed.
 func (b *book) confirm(e *evidence) {
-	mentions := append(b.inCheckpoint(e), inAssigned(e)...)
+	e.said = inAssigned(e)
+	mentions := append(b.inCheckpoint(e), e.said...)
 	// Exact matches first: several containers of one pod may have one device, and each claim is for one of them.
 	var rest []mention
 	for _, m := range mentions {

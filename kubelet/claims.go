@@ -84,7 +84,8 @@ func (c *Claims) Open(resource string, ids []string) {
 	pods, _ := c.cfg.Pods.Get()
 	c.mu.Lock()
 	c.book.open(resource, ids, pods, time.Now())
-	c.feed.Set(c.book.set(c.complete))
+	last, _ := c.feed.Get()
+	c.feed.Set(c.book.with(last, ids))
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"pgregory.net/rapid"
@@ -163,7 +164,7 @@ func (w *world) look(idle bool) {
 	for _, h := range w.book.list() {
 		w.saved.Claims = append(w.saved.Claims, h.Claim)
 	}
-	w.saved.BootID = fmt.Sprint(w.boot)
+	w.saved.BootID = strconv.Itoa(w.boot)
 	for _, n := range w.book.notes {
 		if n.what == "closed" {
 			w.closed = append(w.closed, n)
@@ -178,7 +179,7 @@ func (w *world) restart() {
 	w.book, w.complete, w.synced = newBook(), false, false
 	w.view, w.viewEnd, w.assigned = map[UID]Pod{}, map[UID]time.Time{}, Assigned{}
 	e := w.evidence(true)
-	w.book.restore(w.saved, fmt.Sprint(w.boot), e.checkpoint)
+	w.book.restore(w.saved, strconv.Itoa(w.boot), e.checkpoint)
 	w.look(true)
 }
 

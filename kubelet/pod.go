@@ -55,5 +55,7 @@ type PodSource interface {
 	Name() string
 	// Watch calls pod for each pod and each change (gone: the object was deleted), and synced once all were told;
 	// both from one goroutine. It returns when ctx ends or the source breaks; whoever calls it calls it again.
+	// Its error wraps ErrNoSource when this node has no such source; nil after a complete list means that the next call is a renewal.
+	// A source that also has Probe(ctx) error is gone back to when it appears later.
 	Watch(ctx context.Context, pod func(p *corev1.Pod, gone bool), synced func()) error
 }

@@ -105,8 +105,8 @@ func (r *Resources) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.Interval)
 	defer tick.Stop()
 	for {
-		if err := r.cfg.Gate.Wait(ctx); err != nil {
-			return nil
+		if r.cfg.Gate.Wait(ctx) != nil {
+			return nil // ctx has ended
 		}
 		r.once(ctx)
 		select {
@@ -120,6 +120,10 @@ func (r *Resources) Run(ctx context.Context) error {
 
 // once asks and publishes.
 func (r *Resources) once(ctx context.Context) {
+	select {
+	case <-r.ask: // this is the question that was asked for
+	default:
+	}
 	r.mu.Lock()
 	r.asked++
 	asked := r.asked

@@ -37,8 +37,11 @@ func (a PodsAPI) Watch(ctx context.Context, pod func(p *corev1.Pod, gone bool), 
 		return err
 	}
 	defer done()
-	renew, cancel := context.WithTimeout(ctx, orDefault(a.Renew, 5*time.Minute))
+	// A deadline would end the call before it ends its context; who looks could not tell it from a refusal.
+	renew, cancel := context.WithCancel(ctx)
 	defer cancel()
+	old := time.AfterFunc(orDefault(a.Renew, 5*time.Minute), cancel)
+	defer old.Stop()
 	// A kubelet that hangs says nothing for ever.
 	late := time.AfterFunc(orDefault(a.Sync, 30*time.Second), cancel)
 	defer late.Stop()
