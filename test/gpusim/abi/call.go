@@ -82,12 +82,22 @@ func (k *Call) unsupported() model.Return {
 	return model.NotSupported
 }
 
-func (k *Call) in(i, size int) []byte {
-	if i >= len(k.Args) || len(k.Args[i].In) < size {
+// arg gives an argument; one that was not sent spoils the call.
+func (k *Call) arg(i int) *Arg {
+	if i >= len(k.Args) {
 		k.bad = true
-		return make([]byte, size)
+		return &Arg{}
 	}
-	return k.Args[i].In
+	return &k.Args[i]
+}
+
+// in gives what was sent for an argument, which must have that size or more.
+func (k *Call) in(i, size int) []byte {
+	if a := k.arg(i); len(a.In) >= size {
+		return a.In
+	}
+	k.bad = true
+	return make([]byte, size)
 }
 
 func (k *Call) u32(i int) uint32  { return binary.LittleEndian.Uint32(k.in(i, 4)) }
@@ -128,11 +138,7 @@ func (k *Call) ci(i int) model.ComputeInstance {
 
 // put writes a value through pointer i: numbers in the pointer's width, everything else in its layout, which must fit exactly.
 func (k *Call) put(i int, v any) {
-	if i >= len(k.Args) {
-		k.bad = true
-		return
-	}
-	a := &k.Args[i]
+	a := k.arg(i)
 	if n, ok := number(v); ok && a.Cap <= 8 {
 		a.Out = binary.LittleEndian.AppendUint64(nil, n)[:a.Cap]
 		return
@@ -143,12 +149,20 @@ func (k *Call) put(i int, v any) {
 	}
 }
 
+// cut shortens what was put to an older structure's size.
+func (k *Call) cut(i, size int) {
+	if a := k.arg(i); len(a.Out) > size {
+		a.Out = a.Out[:size]
+	}
+}
+
 // putText writes a string with its end; InsufficientSize when it does not fit.
 func (k *Call) putText(i int, s string) model.Return {
-	if len(s) >= k.Args[i].Cap {
+	a := k.arg(i)
+	if len(s) >= a.Cap {
 		return model.InsufficientSize
 	}
-	k.Args[i].Out = append([]byte(s), 0)
+	a.Out = append([]byte(s), 0)
 	return model.Success
 }
 

@@ -87,7 +87,11 @@ func clocks() map[string]Handler {
 	state := one(client.DeviceGetPerformanceState)
 	affinity := func(f func(k *Call, words uint32) ([]uint64, ret)) Handler {
 		return func(k *Call) ret {
-			bits, r := f(k, k.u32(1))
+			words := k.u32(1)
+			if words > 1<<16 {
+				return k.invalid()
+			}
+			bits, r := f(k, words)
 			if r != model.Success {
 				return r
 			}

@@ -137,7 +137,7 @@ func fill[T any](k *Call, items []T, r ret, count, array int) ret {
 }
 
 func write[T any](k *Call, items []T, array int) ret {
-	a := &k.Args[array]
+	a := k.arg(array)
 	if a.Null {
 		return model.Success
 	}
@@ -162,7 +162,7 @@ func listOf[T any](f func(client, ctxt, dev) ([]T, ret)) Handler {
 func (k *Call) version(i int, sizes ...int) int {
 	word := k.u32(i)
 	for v, size := range sizes {
-		if size > 0 && word == uint32(size)|uint32(v+1)<<24 && k.Args[i].Cap >= size {
+		if size > 0 && word == uint32(size)|uint32(v+1)<<24 && k.arg(i).Cap >= size {
 			return v + 1
 		}
 	}

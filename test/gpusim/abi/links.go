@@ -53,7 +53,7 @@ func events() map[string]Handler {
 			e, r := k.Client.EventSetWait(k.ctx, k.set(0), k.u32(2))
 			if r == model.Success {
 				k.put(1, e)
-				k.Args[1].Out = k.Args[1].Out[:size]
+				k.cut(1, size)
 			}
 			return r
 		}

@@ -76,7 +76,7 @@ func samples(k *Call) ret {
 	k.put(3, uint32(model.ValueUnsignedInt))
 	room := int(k.u32(4))
 	switch {
-	case k.Args[5].Null:
+	case k.arg(5).Null:
 	case room == 0:
 		return model.InvalidArgument
 	case room < len(items):
@@ -89,7 +89,7 @@ func samples(k *Call) ret {
 func fields(k *Call) ret {
 	const size = 40
 	count := int(int32(k.u32(1)))
-	if count <= 0 {
+	if count <= 0 || count > 1<<16 {
 		return k.invalid()
 	}
 	b := k.in(2, count*size)
@@ -161,7 +161,7 @@ func metrics(k *Call) ret {
 	for _, m := range out {
 		answer = answer.u32(m.ID, uint32(m.Return)).u64(bits(m.Value)).u64(k.pointer(m, m.ShortName, 0), k.pointer(m, m.LongName, 48), k.pointer(m, m.Unit, 96))
 	}
-	k.Args[0].Out = answer
+	k.arg(0).Out = answer
 	return r
 }
 

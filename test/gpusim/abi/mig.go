@@ -113,7 +113,7 @@ func compute() map[string]Handler {
 			v, r := k.Client.ComputeInstanceGetInfo(k.ctx, k.ci(0))
 			if r == model.Success {
 				k.put(1, v)
-				k.Args[1].Out = k.Args[1].Out[:size]
+				k.cut(1, size)
 			}
 			return r
 		}

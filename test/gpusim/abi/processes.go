@@ -74,7 +74,7 @@ func (k *Call) nested(in raw, offset int, items []raw, r ret) ret {
 	}
 	room := int(le32(in[offset:]))
 	out := append(append(append(raw{}, in[:offset]...), raw{}.u32(uint32(len(items)))...), in[offset+4:]...)
-	k.Args[1].Out = out
+	k.arg(1).Out = out
 	if room < len(items) {
 		return model.InsufficientSize
 	}

@@ -99,7 +99,7 @@ func identity() map[string]Handler {
 			p, r := k.Client.DeviceGetPciInfo(k.ctx, k.device(0))
 			if r == model.Success {
 				k.put(1, p)
-				k.Args[1].Out = k.Args[1].Out[:size]
+				k.cut(1, size)
 			}
 			return r
 		}

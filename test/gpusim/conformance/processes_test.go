@@ -115,6 +115,16 @@ func TestRestart(t *testing.T) {
 	a := newShell(t, n)
 	a.is(t, "init", "0")
 	a.is(t, "watch 0", "0")
+	if err := n.SlowCalls(t.Context(), model.LatencyFault{Call: "nvmlDeviceGetUUID", GPU: -1, Delay: 50 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	var slow []<-chan string
+	for range 8 { // each on a connection of its own, which the pool keeps
+		slow = append(slow, a.start(t, "uuid 0"))
+	}
+	for _, c := range slow {
+		ended(t, c, "uuid", "0")
+	}
 	waiting := a.start(t, "wait 100000")
 	time.Sleep(50 * time.Millisecond)
 	if err := n.Halt(); err != nil {

@@ -72,6 +72,9 @@ void lost(void) {
   EXPECT(NVML_ERROR_GPU_IS_LOST, nvmlEventSetWait(set, &e, 1000));
   EXPECT(NVML_ERROR_GPU_IS_LOST, nvmlDeviceGetUUID(gpu, text, sizeof text));
   EXPECT(NVML_ERROR_GPU_IS_LOST, nvmlDeviceGetPowerUsage(gpu, &power));
+  unsigned long long errors_of_memory = 7;
+  EXPECT(NVML_ERROR_GPU_IS_LOST, nvmlDeviceGetTotalEccErrors(gpu, NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC, &errors_of_memory));
+  THAT(errors_of_memory == 7); // a call that fails leaves its results alone
   EXPECT(NVML_ERROR_GPU_IS_LOST, nvmlDeviceGetHandleByIndex((unsigned)index_of_gpu, &d));
   EXPECT(NVML_SUCCESS, nvmlDeviceGetCount(&n));
   THAT(n > 1);
