@@ -27,6 +27,7 @@ type fakeServer struct {
 	mu      sync.Mutex
 	addr    string
 	http    *http.Server // nil while it is away
+	l       net.Listener
 	version int
 	log     []change // what watches are told, in order
 	forgot  int      // the newest version that watches cannot start from any more
@@ -68,7 +69,7 @@ func (s *fakeServer) start() {
 		s.t.Fatal(err)
 	}
 	h := &http.Server{Handler: s}
-	s.do(func() { s.addr, s.http = l.Addr().String(), h })
+	s.do(func() { s.addr, s.http, s.l = l.Addr().String(), h, l })
 	go func() { _ = h.Serve(l) }()
 }
 
@@ -80,6 +81,7 @@ func (s *fakeServer) stop() {
 	s.mu.Unlock()
 	if h != nil {
 		_ = h.Close()
+		_ = s.l.Close() // it may not serve yet
 	}
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		s.mu.Lock()

@@ -39,6 +39,7 @@ type fakeKubelet struct {
 	endpoints map[string]bool
 	reject    error
 	ignore    bool // accept and never list
+	hang      bool // Register does not return
 	freeze    bool // lists no longer arrive
 	times     map[string]time.Time
 }
@@ -137,13 +138,16 @@ func (k *fakeKubelet) stop() {
 
 func (k *fakeKubelet) Register(ctx context.Context, r *api.RegisterRequest) (*api.Empty, error) {
 	k.mu.Lock()
-	run, reject := k.run, k.reject
+	run, reject, hang := k.run, k.reject, k.hang
 	if k.endpoints[r.Endpoint] {
 		k.t.Errorf("%s was registered twice", r.Endpoint)
 	}
 	k.endpoints[r.Endpoint] = true
 	k.registers = append(k.registers, r.Endpoint)
 	k.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+	}
 	if reject != nil {
 		return nil, reject
 	}

@@ -330,6 +330,20 @@ func TestRefusalsAreToldAndTriedAgain(t *testing.T) {
 	}
 }
 
+// A registration that a kubelet sits on ends when the next kubelet comes: that one has removed the socket.
+func TestNextKubeletDoesNotWaitForTheLast(t *testing.T) {
+	dir := shortDir(t)
+	last := newKubelet(t, dir)
+	last.hang = true
+	last.start()
+	r := run(t, plugin.Config{Dir: dir})
+	r.Set(map[string]plugin.Handler{whole: lists("a")})
+	eventually(t, is("the last kubelet is asked"), func() bool { return last.registrations() > 0 })
+	next := newKubelet(t, dir)
+	next.start()
+	r.until(whole, "registered", registered)
+}
+
 func TestCallsAreGuarded(t *testing.T) {
 	dir := shortDir(t)
 	k := newKubelet(t, dir)
@@ -337,9 +351,9 @@ func TestCallsAreGuarded(t *testing.T) {
 	gate := &kubelet.Gate{}
 	r := run(t, plugin.Config{Dir: dir, Gate: gate})
 	h := lists("a")
-	h.allocate = func(context.Context) error {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
+	h.allocate = func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
 		if gate.Wait(ctx) == nil {
 			t.Error("the gate is open within Allocate")
 		}
