@@ -69,8 +69,8 @@ type facts struct {
 	counted *kubelet.Assigned // nil: nobody asks
 	// ready says why a device cannot be given, from memory.
 	ready func(Named) error
-	// trouble says why a base device failed at the start of containers, by its id; empty when it did not.
-	trouble func(base string) string
+	// trouble says why a base device is not given anew after containers failed to start on it, and until when; empty when it is.
+	trouble func(base string, now time.Time) (why string, until time.Time)
 }
 
 // patched is what the Node was told last of a resource.
@@ -134,7 +134,7 @@ func (b *book) want(f facts) {
 		s.wanted = false
 	}
 	for _, n := range f.naming.Devices {
-		k := key{n.Resource, n.Device.ID()}
+		k := key{n.Resource, n.ID}
 		s := b.spots[k]
 		if s == nil {
 			s = &spot{key: k, since: b.now}
@@ -167,7 +167,7 @@ func (b *book) grant(f facts) {
 		}
 	}
 	for _, n := range f.naming.Devices {
-		s := b.spots[key{n.Resource, n.Device.ID()}]
+		s := b.spots[key{n.Resource, n.ID}]
 		if s.stage == live {
 			continue
 		}
@@ -197,6 +197,9 @@ func (b *book) judge(s *spot, f facts) {
 		s.entry.numa = n.NUMA
 	} else if g := f.snapshot.GPU(s.device.GPU); g != nil {
 		s.entry.numa, s.entry.index = g.NUMA, g.Index
+	}
+	if n.Health.State == gpu.Unhealthy {
+		s.entry.unusable = cmp.Or(n.Health.Reason, "it is unhealthy")
 	}
 	if n.Realized != nil {
 		s.entry.exists, s.entry.realized = true, *n.Realized
@@ -237,7 +240,11 @@ func (b *book) fault(s *spot, f facts) string {
 		}
 	}
 	if f.trouble != nil && len(s.claims) == 0 {
-		return f.trouble(s.device.Base().ID())
+		why, until := f.trouble(s.device.Base().ID(), b.now)
+		if why != "" {
+			b.wake(until)
+		}
+		return why
 	}
 	return ""
 }

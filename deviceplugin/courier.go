@@ -14,8 +14,9 @@ const (
 	askPause = 250 * time.Millisecond
 	// insist is between two patches of a Node on which the kubelet put an old number back.
 	insist = time.Second
-	// remember is how long the name of a resource that ended is kept from the Node: the kubelet writes it once more with 0,
-	// five minutes after its plugin left.
+	// grace is how long the kubelet writes the name of a resource whose plugin left, with a margin: removing it before then
+	// lasts only until its next status. remember is when a name that ended is no longer looked after.
+	grace    = 5*time.Minute + 30*time.Second
 	remember = 15 * time.Minute
 )
 
@@ -53,9 +54,8 @@ func (m *Manager) courier(ctx context.Context) error {
 }
 
 // report takes in what the courier brings back.
-func (m *Manager) report(r report) {
+func (m *Manager) report(r report, now time.Time) {
 	m.busy = false
-	now := time.Now()
 	switch {
 	case len(r.counts) == 0:
 	case r.err != nil:
@@ -126,8 +126,8 @@ func (b *book) counts() map[string]Count {
 
 // due is what has to be patched now, and when to look again. Numbers go up only after the kubelet has the list: a pod that
 // came earlier would be failed. Down they go at any time.
-func (b *book) due(f facts) (counts map[string]Count, again time.Time) {
-	counts = map[string]Count{}
+func (b *book) due(f facts) (map[string]Count, time.Time) {
+	counts := map[string]Count{}
 	lowers := map[string]bool{}
 	for _, s := range b.spots {
 		lowers[s.resource] = lowers[s.resource] || s.stage == lowering
@@ -148,19 +148,29 @@ func (b *book) due(f facts) (counts map[string]Count, again time.Time) {
 			counts[resource] = Count{Capacity: max(was.Capacity, want.Allocatable), Allocatable: want.Allocatable}
 		}
 	}
-	for resource, since := range b.retired {
-		if b.now.After(since.Add(remember)) {
-			delete(b.retired, resource)
-			continue
-		}
+	return counts, b.removals(f, counts)
+}
+
+// removals adds the names that ended: once as they end, and once the kubelet has let go of them.
+func (b *book) removals(f facts, counts map[string]Count) (again time.Time) {
+	for resource, ended := range b.retired {
 		was, known := f.patched[resource]
 		_, there := f.node[resource]
-		if !known || !was.Remove || there && !b.now.Before(was.at.Add(emptyFor)) {
+		switch {
+		case b.now.After(ended.Add(remember)):
+			delete(b.retired, resource)
+			continue
+		case !known || !was.Remove,
+			!b.now.Before(ended.Add(grace)) && (was.at.Before(ended.Add(grace)) || there && !b.now.Before(was.at.Add(emptyFor))):
 			counts[resource] = Count{Remove: true}
 		}
-		if again = b.now.Add(emptyFor); f.node == nil && b.now.After(since.Add(time.Minute)) {
-			again = b.now.Add(time.Minute)
+		look := ended.Add(grace)
+		if !b.now.Before(look) {
+			look = b.now.Add(emptyFor)
+		}
+		if again.IsZero() || look.Before(again) {
+			again = look
 		}
 	}
-	return counts, again
+	return again
 }

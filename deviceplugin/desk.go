@@ -16,6 +16,7 @@ type desk struct {
 
 	// booking makes looking at the claims and opening new ones one step.
 	booking sync.Mutex
+	starts  starts
 }
 
 // answers is what the manager knows that the RPCs need. Immutable.

@@ -15,6 +15,7 @@ import (
 type fakeClaims struct {
 	feed *gpu.Feed[*kubelet.ClaimSet]
 	mu   sync.Mutex
+	pod  kubelet.UID // whose claims Open opens; empty: nobody knows
 }
 
 func newFakeClaims(claims ...kubelet.Claim) *fakeClaims {
@@ -47,7 +48,7 @@ func (f *fakeClaims) add(claims ...kubelet.Claim) {
 
 func (f *fakeClaims) Open(resource string, ids []string) {
 	for _, id := range ids {
-		f.add(kubelet.Claim{Resource: resource, ID: id})
+		f.add(kubelet.Claim{Resource: resource, ID: id, Pod: f.pod, Namespace: "default", Name: string(f.pod)})
 	}
 }
 
@@ -109,7 +110,7 @@ func newFakeRegistrar() *fakeRegistrar {
 	return &fakeRegistrar{gpu.NewFeed(map[string]plugin.Handler{})}
 }
 
-func (f *fakeRegistrar) Set(h map[string]plugin.Handler) { f.feed.Set(maps.Clone(h)) }
+func (f *fakeRegistrar) Set(h map[string]plugin.Handler)   { f.feed.Set(maps.Clone(h)) }
 func (f *fakeRegistrar) States() *gpu.Feed[[]plugin.State] { return gpu.NewFeed[[]plugin.State](nil) }
 
 func (f *fakeRegistrar) handler(resource string) plugin.Handler {

@@ -73,7 +73,7 @@ func (b *book) device(id string, f facts) (gpu.Device, bool) {
 		return d, true
 	}
 	for _, n := range f.naming.Devices {
-		if n.Device.ID() == id {
+		if n.ID == id {
 			b.known[id] = n.Device
 			return n.Device, true
 		}

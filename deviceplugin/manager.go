@@ -30,7 +30,7 @@ type Config struct {
 	Resources kubelet.Assignments
 	// Realizer is nil while every offer exists already.
 	Realizer Realizer
-	// Holders and Processes tell who is left on a GPU; without them no start waits for it.
+	// Holders and Processes tell who is left on a GPU; without both no start waits for it.
 	Holders   Holders
 	Processes Processes
 }
@@ -96,7 +96,7 @@ func (m *Manager) loop(ctx context.Context) error {
 			m.named, m.naming = [2]<-chan struct{}{s, o}, NameOffers(settings, offers)
 		}
 		var timer <-chan time.Time
-		if wait := m.pass(settings, offers, claims, podSet); wait > 0 {
+		if wait := m.pass(time.Now(), settings, offers, claims, podSet); wait > 0 {
 			timer = time.After(wait)
 		}
 		select {
@@ -108,7 +108,7 @@ func (m *Manager) loop(ctx context.Context) error {
 		case <-p:
 		case <-m.desk.wake:
 		case r := <-m.done:
-			m.report(r)
+			m.report(r, time.Now())
 		case <-timer:
 		}
 	}
@@ -126,12 +126,11 @@ func unready(offers *gpu.Offers, claims *kubelet.ClaimSet) string {
 }
 
 // pass brings everything up to what is known now. It returns when to look again, 0 for at the next change.
-func (m *Manager) pass(settings Settings, offers *gpu.Offers, claims *kubelet.ClaimSet, pods *kubelet.Pods) time.Duration {
+func (m *Manager) pass(now time.Time, settings Settings, offers *gpu.Offers, claims *kubelet.ClaimSet, pods *kubelet.Pods) time.Duration {
 	if why := unready(offers, claims); why != "" {
 		m.show(View{Waiting: why})
 		return 0
 	}
-	now := time.Now()
 	f := m.facts(settings, offers, claims, pods)
 	m.book.step(f, now)
 	m.desk.current.Store(m.book.answers(settings, f))
@@ -150,7 +149,7 @@ func (m *Manager) pass(settings Settings, offers *gpu.Offers, claims *kubelet.Cl
 func (m *Manager) facts(settings Settings, offers *gpu.Offers, claims *kubelet.ClaimSet, pods *kubelet.Pods) facts {
 	f := facts{
 		naming: m.naming, snapshot: offers.Snapshot, claims: claims, pods: pods,
-		patched: m.patched, streams: map[string]delivery{}, trouble: m.desk.trouble,
+		patched: m.patched, streams: map[string]delivery{}, trouble: m.desk.starts.trouble,
 	}
 	for resource, h := range m.handlers {
 		d := h.delivered()

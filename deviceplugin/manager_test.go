@@ -250,7 +250,8 @@ func TestNothingIsOfferedBeforeTheAccountIsComplete(t *testing.T) {
 		if !r.api.says("nvidia.com/old").Remove {
 			t.Error("the Node still has the name")
 		}
-		r.api.set("nvidia.com/old", 0) // the kubelet does this once, five minutes later
+		r.after(5 * time.Minute)
+		r.api.set("nvidia.com/old", 0) // the kubelet goes on writing it for five minutes
 		r.after(time.Minute)
 		if !r.api.says("nvidia.com/old").Remove {
 			t.Error("the Node has the name again")

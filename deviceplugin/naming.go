@@ -14,6 +14,7 @@ const GPUResource = "nvidia.com/gpu"
 // Named is a device with the resource by which the kubelet is to know it.
 type Named struct {
 	Resource string
+	ID       string // the device's, replica included
 	gpu.Offer
 	// NUMA is that of the GPU, -1 when unknown; Index is the GPU's in the driver's enumeration.
 	NUMA, Index int
@@ -137,12 +138,12 @@ func (n *namer) offer(o gpu.Offer) {
 }
 
 func (n *namer) add(d Named, what string) {
-	id := d.Device.ID()
-	if n.seen[id] {
-		n.withhold(d.Device.GPU, what, "it is offered twice, as %s", id)
+	d.ID = d.Device.ID()
+	if n.seen[d.ID] {
+		n.withhold(d.Device.GPU, what, "it is offered twice, as %s", d.ID)
 		return
 	}
-	n.seen[id] = true
+	n.seen[d.ID] = true
 	n.out.Devices = append(n.out.Devices, d)
 }
 

@@ -14,6 +14,7 @@ type entry struct {
 	device   gpu.Device
 	healthy  bool
 	reason   string // why it is not healthy
+	unusable string // why nobody can use it, not even who has it
 	givable  bool   // an Allocate that the kubelet decided on before it heard of a change is still answered
 	index    int    // of the GPU
 	numa     int
