@@ -23,7 +23,7 @@ type objects[T metav1.Object] struct {
 // follower tells of objects and their changes. It is used by one goroutine at a time.
 type follower[T metav1.Object] struct {
 	objects[T]
-	version string // the newest that was seen; lists are not older
+	version string // the newest that was seen
 }
 
 // follow tells all objects, then synced, then each change, until ctx ends or the server breaks. When the server has forgotten
@@ -69,20 +69,11 @@ func (f *follower[T]) follow(ctx context.Context, tell func(obj T, gone bool), s
 	}
 }
 
-// all lists the objects: as they are, or not older than what was seen before, which the server can answer from memory.
+// all lists the objects as they are: a server that answered from a memory that lags would make an object look gone.
 func (f *follower[T]) all(ctx context.Context) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, 6*callTimeout)
 	defer cancel()
-	opts := metav1.ListOptions{FieldSelector: f.fields, ResourceVersion: f.version}
-	if f.version != "" {
-		opts.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
-	}
-	items, version, err := f.list(ctx, opts)
-	if err != nil && f.version != "" && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsTimeout(err) ||
-		apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)) {
-		// The version is unknown there: the cluster was restored from a backup, for one.
-		items, version, err = f.list(ctx, metav1.ListOptions{FieldSelector: f.fields})
-	}
+	items, version, err := f.list(ctx, metav1.ListOptions{FieldSelector: f.fields})
 	if err != nil {
 		return nil, err
 	}

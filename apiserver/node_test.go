@@ -3,6 +3,7 @@ package apiserver
 import (
 	"encoding/json"
 	"maps"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -110,7 +111,8 @@ func TestNodeWhileTheServerIsAway(t *testing.T) {
 	c := s.client(Config{})
 	run(t, c)
 	says(t, c, map[string]int64{})
-	for n := range 5 {
+	goroutines := runtime.NumGoroutine()
+	for n := range 20 {
 		s.stop()
 		eventually(t, "the Node is not known", func() bool { _, ok := c.Allocatable(); return !ok })
 		s.do(func() {
@@ -119,6 +121,7 @@ func TestNodeWhileTheServerIsAway(t *testing.T) {
 		s.start()
 		says(t, c, map[string]int64{whole: int64(n)})
 	}
+	eventually(t, "no goroutines are left of the outages", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
 	s.do(func() { s.tell(watch.Deleted, s.node) })
 	eventually(t, "the Node is gone", func() bool { _, ok := c.Allocatable(); return !ok })
 }

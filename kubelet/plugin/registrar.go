@@ -33,7 +33,7 @@ type Config struct {
 	Poll time.Duration
 	// WithoutEvents leaves it at polling, as when the machine has no inotify instance left.
 	WithoutEvents bool
-	// Watch is between two looks at the kubelet's view, 3 s. Settle is how old a list must be to be compared with it, 5 s.
+	// Watch is between two looks at the kubelet's view, 5 s. Settle is how old a list must be to be compared with it, 5 s.
 	Watch, Settle time.Duration
 	// FirstList is how long the kubelet may take from accepting a registration to its first list, 10 s.
 	FirstList time.Duration
@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Poll, time.Second)
-	set(&c.Watch, 3*time.Second)
+	set(&c.Watch, 5*time.Second)
 	set(&c.Settle, 5*time.Second)
 	set(&c.FirstList, 10*time.Second)
 	set(&c.Drain, 30*time.Second)

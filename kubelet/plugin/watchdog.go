@@ -33,8 +33,14 @@ func (r *Registrar) watchdog(ctx context.Context) {
 		keepers := maps.Clone(r.keepers)
 		r.mu.Unlock()
 		before := map[*keeper]sight{}
+		compare := false
 		for _, k := range keepers {
-			before[k] = k.sight()
+			s := k.sight()
+			before[k] = s
+			compare = compare || s.held || s.server != nil
+		}
+		if !compare {
+			continue // the question would cost the kubelet something
 		}
 		view, err := r.look(ctx)
 		if err != nil {
