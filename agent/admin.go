@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/gpulet/gpulet/agent/config"
 	"github.com/gpulet/gpulet/gpu"
 )
 
@@ -48,12 +49,23 @@ func listenAdmin(ctx context.Context, dir string) (net.Listener, error) {
 	return l, nil
 }
 
+// Settings are those in force, and a file that gives them by itself.
+type Settings struct {
+	Lines []config.Line `json:"lines"`
+	File  string        `json:"file"`
+}
+
 func (a *Agent) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", a.handleStatus)
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		state, _ := a.config.States().Get()
-		reply(w, state.Lines)
+		file, err := state.File()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		reply(w, Settings{Lines: state.Lines, File: string(file)})
 	})
 	mux.HandleFunc("POST /config/reload", func(w http.ResponseWriter, r *http.Request) {
 		if err := a.config.Reload(r.Context()); err != nil {

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/gpulet/gpulet/agent/config"
 )
 
 // ErrNotRunning says that no agent answers on the admin socket.
@@ -25,9 +23,9 @@ func (c Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.call(ctx, http.MethodGet, "/status", &s)
 }
 
-// Config asks for the settings in force.
-func (c Client) Config(ctx context.Context) (lines []config.Line, err error) {
-	return lines, c.call(ctx, http.MethodGet, "/config", &lines)
+// Settings asks for the configuration in force.
+func (c Client) Settings(ctx context.Context) (s Settings, err error) {
+	return s, c.call(ctx, http.MethodGet, "/config", &s)
 }
 
 // Reload has the configuration read now.

@@ -46,13 +46,14 @@ func (c *cluster) run(ctx context.Context) error {
 
 // source tells whether the API server answers.
 func (c *cluster) source() Source {
-	s := Source{Name: "the API server", Reason: c.reason}
-	if c.client != nil {
-		if _, s.OK = c.client.Allocatable(); !s.OK {
-			s.Reason = "this Node is not known from it yet"
-		}
+	const name = "the API server"
+	if c.client == nil {
+		return Source{name, true, "not used: " + c.reason}
 	}
-	return s
+	if _, known := c.client.Allocatable(); !known {
+		return Source{name, false, "this Node is not known from it yet"}
+	}
+	return Source{name, true, ""}
 }
 
 func (c *cluster) podSources() []kubelet.PodSource {

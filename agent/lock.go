@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpulet/gpulet/agent/config"
 )
 
 // The files of the lock in the state folder. The lock itself is a flock, so it ends with its process whatever happens to it.
@@ -117,7 +119,7 @@ func (l *Lock) tell() error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", ownerFile, err)
 	}
-	return replaceFile(filepath.Join(l.dir, ownerFile), data, 0o644)
+	return config.ReplaceFile(filepath.Join(l.dir, ownerFile), data, 0o644)
 }
 
 // Listed says, for the one who had the lock before, that the kubelet has all lists.
@@ -176,25 +178,4 @@ func LockOwner(dir string) (o Owner, held bool, err error) {
 	// A shared lock for a moment: an agent that tries just then tries again.
 	free, err := flock(f, unix.LOCK_SH)
 	return o, err == nil && !free, err
-}
-
-// replaceFile writes a file as a whole.
-func replaceFile(path string, data []byte, mode fs.FileMode) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("sync the folder of %s: %w", path, err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -43,7 +43,7 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) configure(text string) {
 	m.t.Helper()
-	if err := replaceFile(m.config, []byte(text), 0o644); err != nil {
+	if err := config.ReplaceFile(m.config, []byte(text), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -306,9 +306,9 @@ func TestAdmin(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("health", func(s Status) bool { return s.GPUs[0].Health.State == gpu.Healthy.String() })
-	lines, err := p.client.Config(t.Context())
-	if err != nil || len(lines) == 0 {
-		t.Errorf("the configuration is %v, %v", lines, err)
+	set, err := p.client.Settings(t.Context())
+	if err != nil || len(set.Lines) == 0 || !strings.Contains(set.File, "deviceListStrategy") {
+		t.Errorf("the configuration is %+v, %v", set, err)
 	}
 	p.stop()
 	if _, err := p.client.Status(t.Context()); !errors.Is(err, ErrNotRunning) {

@@ -97,7 +97,7 @@ type Withheld struct {
 	Reason string   `json:"reason"`
 }
 
-// Source is something that the agent asks or tells, and whether that works.
+// Source is something that the agent asks or tells, and whether that works. One that is not used is well, and says why.
 type Source struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`

@@ -97,7 +97,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", r.Config.Health, health)
 	}
 	var b bytes.Buffer
-	if err := r.Explain(&b); err != nil {
+	if err := Explain(&b, r.Lines); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/explain.golden", b.Bytes())

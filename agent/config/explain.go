@@ -7,12 +7,12 @@ import (
 	"text/tabwriter"
 )
 
-// Explain writes every setting with its value and where it came from.
-func (r Resolved) Explain(w io.Writer) error {
+// Explain writes settings with their values and where they came from.
+func Explain(w io.Writer, lines []Line) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
-	for _, l := range r.Lines {
+	for _, l := range lines {
 		value := l.Value
 		if value == "" {
 			value = "-"

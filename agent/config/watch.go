@@ -177,30 +177,9 @@ func (w *Watcher) keep(data []byte) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return
 	}
-	if err := replace(path, data); err != nil {
+	if err := ReplaceFile(path, data, 0o644); err != nil {
 		w.log.Warn("the configuration is not kept over a restart", "reason", err)
 	}
-}
-
-// replace writes a file as a whole.
-func replace(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".config-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("sync the folder of %s: %w", path, err)
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Pending are the settings that differ between two configurations and take effect at the next start only.

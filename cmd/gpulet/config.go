@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/gpulet/gpulet/agent"
 	"github.com/gpulet/gpulet/agent/config"
 )
 
@@ -34,30 +35,11 @@ func configCommand() *cli.Command {
 			},
 			{
 				Name: "explain", Usage: "print every setting with its value and where it came from",
-				Description: "It resolves the flags and environment that this command is given, as run does; in the agent's container that is what the agent has.",
+				Description: "It asks the agent that runs. With flags, or where no agent answers, it resolves its own flags and environment as run does.",
 				Flags: append(flags(), &cli.StringFlag{
 					Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORM`: table, or yaml for a file that gives the same settings by itself",
 				}),
-				Action: func(_ context.Context, c *cli.Command) error {
-					if err := noArguments(c); err != nil {
-						return err
-					}
-					r, err := sources(c).Load()
-					if err != nil {
-						return err
-					}
-					switch c.String("output") {
-					case "table":
-						return r.Explain(c.Root().Writer)
-					case "yaml":
-						data, err := r.File()
-						if err == nil {
-							_, err = c.Root().Writer.Write(data)
-						}
-						return err
-					}
-					return usage("--output is table or yaml")
-				},
+				Action: explainConfig,
 			},
 			{
 				Name: "reload", Usage: "have the agent read its configuration now, and say what is wrong with it",
@@ -76,4 +58,30 @@ func configCommand() *cli.Command {
 			},
 		},
 	}
+}
+
+func explainConfig(ctx context.Context, c *cli.Command) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	own, set, running := asAgent(ctx, c)
+	if !running {
+		r, err := own.Load()
+		if err != nil {
+			return err
+		}
+		file, err := r.File()
+		if err != nil {
+			return err
+		}
+		set = agent.Settings{Lines: r.Lines, File: string(file)}
+	}
+	switch c.String("output") {
+	case "table":
+		return config.Explain(c.Root().Writer, set.Lines)
+	case "yaml":
+		_, err := fmt.Fprint(c.Root().Writer, set.File)
+		return err
+	}
+	return usage("--output is table or yaml")
 }

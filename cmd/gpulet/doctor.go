@@ -42,17 +42,18 @@ const checkTimeout = 8 * time.Second
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "check this machine: driver, kubelet, folders, API server; each line says what to do",
-		Description: "Give it the flags or environment of the agent; in the agent's container it has them.",
+		Description: "It looks at what the agent that runs is set to. With flags, or where no agent answers, at its own flags and environment.",
 		Flags:       flags(),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			p, err := sources(c).Process()
+			from, _, _ := asAgent(ctx, c)
+			p, err := from.Process()
 			if err != nil {
 				return err
 			}
-			checks := append([]check{{"configuration", func(context.Context, config.Process) []finding { return checkConfig(sources(c)) }}}, checks()...)
+			checks := append([]check{{"configuration", func(context.Context, config.Process) []finding { return checkConfig(from) }}}, checks()...)
 			return examine(ctx, c.Root().Writer, checks, p, checkTimeout)
 		},
 	}

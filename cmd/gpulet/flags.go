@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -40,6 +42,31 @@ func sources(c *cli.Command) config.Sources {
 		}
 	}
 	return config.Sources{Flags: given, Env: os.LookupEnv}
+}
+
+// asAgent are the settings of the agent that runs, unless this command was given some itself or no agent answers.
+func asAgent(ctx context.Context, c *cli.Command) (config.Sources, agent.Settings, bool) {
+	own := sources(c)
+	for name := range own.Flags {
+		if name != "run-dir" {
+			return own, agent.Settings{}, false
+		}
+	}
+	client, err := client(c)
+	if err != nil {
+		return own, agent.Settings{}, false
+	}
+	set, err := client.Settings(ctx)
+	if err != nil {
+		return own, set, false
+	}
+	its := config.Sources{Flags: map[string]string{}}
+	for _, l := range set.Lines {
+		if name, ok := strings.CutPrefix(l.Path, "--"); ok {
+			its.Flags[name] = l.Value
+		}
+	}
+	return its, set, true
 }
 
 // client finds the agent of a command with the flag run-dir.

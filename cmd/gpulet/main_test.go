@@ -99,7 +99,7 @@ func TestPrintStatus(t *testing.T) {
 		Driver:   agent.Driver{Version: "550.54.15", CUDA: "12.4", NVML: "12.550.54.15"},
 		NotReady: []string{"nvidia.com/gpu is not registered: another plugin serves this resource"},
 		GPUs: []agent.GPU{
-			{Index: 0, UUID: "GPU-a", Model: "Tesla T4", PCI: "0000:10:00.0", MemoryBytes: 15 << 30, MIG: "unable", Health: agent.Health{State: "Healthy"}},
+			{Index: 0, UUID: "GPU-a", Model: "Tesla T4", PCI: "0000:10:00.0", MemoryBytes: 15 << 30, MIG: "unable", Health: agent.Health{State: "Healthy"}, Gaps: []string{"NUMA node: its sysfs entry says -2"}},
 			{
 				Index: 1, UUID: "GPU-b", Model: "NVIDIA A100-SXM4-80GB", PCI: "0000:11:00.0", NUMA: 1, MemoryBytes: 80 << 30, MIG: "on",
 				Health: agent.Health{State: "Draining", Reason: "faulty memory is replaced at the next reset", Since: ago(5 * time.Minute)},
@@ -128,7 +128,7 @@ func TestPrintStatus(t *testing.T) {
 			Dir: "/var/run/cdi", Devices: []cdi.DeviceState{{ID: "GPU-a", Reason: "no device node /dev/nvidia0"}},
 			Driver: cdi.DriverState{Version: "550.54.15", Libraries: 23},
 		},
-		Sources: []agent.Source{{Name: "the kubelet's Pods API", OK: true}, {Name: "the API server", Reason: "it is switched off"}},
+		Sources: []agent.Source{{Name: "the kubelet's Pods API", OK: true}, {Name: "the API server", OK: true, Reason: "not used: it is switched off"}, {Name: "HTTP :9400", Reason: "listen tcp :9400: bind: address already in use"}},
 		Config:  agent.Config{File: "/etc/gpulet/gpulet.yaml", Since: ago(2 * time.Minute), Error: "/etc/gpulet/gpulet.yaml:2:1: x: there is no such key", Pending: []string{"health.interval"}},
 	}
 	var b bytes.Buffer

@@ -109,9 +109,9 @@ func printStatus(w io.Writer, s agent.Status) error {
 	}
 	p.section("ON THE MOVE", []string{"RESOURCE", "DEVICE", "STAGE", "AGE", "WHY"}, moves)
 	for _, x := range s.Sources {
-		state := "works"
+		state := or(x.Reason, "works")
 		if !x.OK {
-			state = "does not: " + x.Reason
+			state = "does not work: " + x.Reason
 		}
 		sources = append(sources, []string{x.Name, state})
 	}
@@ -134,14 +134,26 @@ func printStatus(w io.Writer, s agent.Status) error {
 	for _, g := range s.Gaps {
 		gaps = append(gaps, []string{"node", g})
 	}
-	for _, g := range s.GPUs {
-		for _, gap := range g.Gaps {
-			gaps = append(gaps, []string{fmt.Sprintf("GPU %d", g.Index), gap})
-		}
-	}
+	gaps = append(gaps, gapsOf(s.GPUs)...)
 	p.section("GAPS", []string{"WHERE", "WHAT IS MISSING"}, gaps)
 	_, err := io.WriteString(w, p.text.String())
 	return err
+}
+
+// gapsOf tells each gap once, with the GPUs that have it.
+func gapsOf(gpus []agent.GPU) (rows [][]string) {
+	at := map[string]int{}
+	for _, g := range gpus {
+		for _, gap := range g.Gaps {
+			if i, ok := at[gap]; ok {
+				rows[i][0] += " " + strconv.Itoa(g.Index)
+				continue
+			}
+			at[gap] = len(rows)
+			rows = append(rows, []string{"GPU " + strconv.Itoa(g.Index), gap})
+		}
+	}
+	return rows
 }
 
 // head writes what concerns the agent itself.
