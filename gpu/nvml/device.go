@@ -3,6 +3,7 @@ package nvml
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -251,12 +252,13 @@ func (v *device) Links() ([]gpu.Link, error) {
 	for link := range nv.NVLINK_MAX_LINKS {
 		var state nv.EnableState
 		err := v.d.call("nvmlDeviceGetNvLinkState", func() (ret nv.Return) { state, ret = v.h.GetNvLinkState(link); return ret })
-		switch {
-		case whole(err):
+		if whole(err) {
 			return nil, err
-		case err != nil:
-			return out, nil // no more links, or none at all
-		case state != nv.FEATURE_ENABLED:
+		}
+		if err != nil {
+			break // no more links, or none at all
+		}
+		if state != nv.FEATURE_ENABLED {
 			continue
 		}
 		l := gpu.Link{}
@@ -279,14 +281,14 @@ func (v *device) Links() ([]gpu.Link, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, nil //nolint:nilerr // an error is the end of the links
 }
 
 // Ancestor tells where two GPUs meet.
 func (v *device) Ancestor(peer gpu.DriverGPU) (gpu.Ancestor, error) {
 	other, ok := peer.(*device)
 	if !ok {
-		return 0, fmt.Errorf("the peer is not a GPU of this driver")
+		return 0, errors.New("the peer is not a GPU of this driver")
 	}
 	var level nv.GpuTopologyLevel
 	err := v.d.call("nvmlDeviceGetTopologyCommonAncestor", func() (ret nv.Return) {

@@ -33,6 +33,7 @@ func wrap(call string, ret nv.Return) error {
 		e.Kind = gpu.ErrEnd
 	case nv.ERROR_TIMEOUT:
 		e.Kind = gpu.ErrTimeout
+	default: // the text tells
 	}
 	return e
 }

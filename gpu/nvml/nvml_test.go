@@ -206,7 +206,7 @@ func check(t *testing.T, w want) {
 	if err := d.Open(); err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	_, gaps, err := d.Info()
 	var features []string
 	for _, g := range gaps {
@@ -234,11 +234,11 @@ func check(t *testing.T, w want) {
 		t.Errorf("%+v %v", id, err)
 	}
 	geometry, gaps, err := a.Geometry()
-	names := ""
+	var names strings.Builder
 	for _, p := range geometry.Profiles {
-		names += p.Profile.String() + " "
+		names.WriteString(p.Profile.String() + " ")
 	}
-	if err != nil || geometry.Axis != 8 || names != "1g.10gb 3g.40gb 1g.10gb+me " || len(gaps) > 0 {
+	if err != nil || geometry.Axis != 8 || names.String() != "1g.10gb 3g.40gb 1g.10gb+me " || len(gaps) > 0 {
 		t.Errorf("%+v %v %v", geometry, gaps, err)
 	}
 	l, gaps, err := a.Layout(geometry)

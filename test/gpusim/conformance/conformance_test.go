@@ -48,7 +48,7 @@ func exports(t *testing.T, branch model.Branch) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	all, err := f.DynamicSymbols()
 	if err != nil {
 		t.Fatal(err)

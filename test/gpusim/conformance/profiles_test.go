@@ -11,7 +11,7 @@ import (
 func profiles(ctx context.Context, n *model.Node) (out []string) {
 	c := n.Connect(model.Caller{})
 	defer c.Close()
-	c.InitWithFlags(ctx, 0)
+	_ = c.InitWithFlags(ctx, 0)
 	d, _ := c.DeviceGetHandleByIndex(ctx, 0)
 	for enum := uint32(0); ; enum++ {
 		p, ret := c.DeviceGetGpuInstanceProfileInfo(ctx, d, enum)

@@ -65,7 +65,7 @@ func FuzzCall(f *testing.F) {
 		}
 		c := node.Connect(model.Caller{})
 		defer c.Close()
-		c.InitWithFlags(t.Context(), 0)
+		_ = c.InitWithFlags(t.Context(), 0)
 		k := abi.Call{Name: name, Args: args, Client: c, Base: 1 << 20, Size: 1 << 20}
 		ret := k.Do(t.Context(), table)
 		if _, err := readFrame(bufio.NewReader(bytes.NewReader(answer(ret, k.Args, k.Strings)))); err != nil {

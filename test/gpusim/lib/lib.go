@@ -45,7 +45,7 @@ func HeaderDir(ctx context.Context) (string, error) {
 
 // Library gives the library as the driver of that version brings it.
 func Library(ctx context.Context, version string) ([]byte, error) {
-	branch := model.BranchOf(version)
+	branch := kin(model.BranchOf(version))
 	path := filepath.Join(os.Getenv(DirEnv), fmt.Sprintf("%d.so", branch))
 	if os.Getenv(DirEnv) == "" {
 		var err error
@@ -63,6 +63,20 @@ func Library(ctx context.Context, version string) ([]byte, error) {
 	}
 	copy(data[at+len(mark):], version)
 	return data, nil
+}
+
+// Branches are those between which the exported functions differ, the first of each.
+func Branches() []model.Branch { return []model.Branch{470, 525, 535, 550, 580, 600} }
+
+// kin is the one of Branches that exports the same as a branch.
+func kin(branch model.Branch) model.Branch {
+	out := Branches()[0]
+	for _, b := range Branches() {
+		if b <= branch {
+			out = b
+		}
+	}
+	return out
 }
 
 // Cuda gives a libcuda.so.1 that finds no device.

@@ -20,16 +20,16 @@ func BenchmarkCall(b *testing.B) {
 	c := n.Connect(model.Caller{})
 	defer c.Close()
 	ctx := b.Context()
-	c.InitWithFlags(ctx, 0)
+	_ = c.InitWithFlags(ctx, 0)
 	d, ret := c.DeviceGetHandleByIndex(ctx, 0)
 	if ret != model.Success {
 		b.Fatal(ret)
 	}
 	for name, call := range map[string]func(){
-		"uuid":        func() { c.DeviceGetUUID(ctx, d) },
-		"memory":      func() { c.DeviceGetMemoryInfo(ctx, d) },
-		"utilization": func() { c.DeviceGetUtilizationRates(ctx, d) },
-		"fields":      func() { c.DeviceGetFieldValues(ctx, d, make([]model.FieldValue, 16)) },
+		"uuid":        func() { _, _ = c.DeviceGetUUID(ctx, d) },
+		"memory":      func() { _, _ = c.DeviceGetMemoryInfo(ctx, d) },
+		"utilization": func() { _, _ = c.DeviceGetUtilizationRates(ctx, d) },
+		"fields":      func() { _, _ = c.DeviceGetFieldValues(ctx, d, make([]model.FieldValue, 16)) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

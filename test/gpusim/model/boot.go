@@ -100,7 +100,8 @@ func (n *Node) premake(g *gpu) error {
 			return fmt.Errorf("%s has no profile %q under driver %s", g.spec.name, s.Profile, n.driver)
 		}
 		p := &g.spec.profiles[i]
-		pl, ok := Placement{}, false
+		var pl Placement
+		var ok bool
 		if s.Start != nil {
 			pl = Placement{Start: uint32(*s.Start), Size: p.size}
 			ok = p.allows(pl) && n.fits(g, p, pl)

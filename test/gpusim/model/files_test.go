@@ -183,23 +183,23 @@ func TestConcurrency(t *testing.T) {
 		wg.Go(func() {
 			for i := range 60 {
 				c := n.Connect(model.Caller{PID: w + 1})
-				c.InitWithFlags(ctx, 0)
+				_ = c.InitWithFlags(ctx, 0)
 				d, _ := c.DeviceGetHandleByIndex(ctx, uint32(w%8))
 				set, _ := c.EventSetCreate(ctx)
-				c.DeviceRegisterEvents(ctx, d, model.EventXidCritical|model.EventMigConfigChange, set)
-				c.DeviceGetUtilizationRates(ctx, d)
-				c.DeviceGetComputeRunningProcesses(ctx, d)
+				_ = c.DeviceRegisterEvents(ctx, d, model.EventXidCritical|model.EventMigConfigChange, set)
+				_, _ = c.DeviceGetUtilizationRates(ctx, d)
+				_, _ = c.DeviceGetComputeRunningProcesses(ctx, d)
 				if w < 8 {
-					c.EventSetFree(ctx, set)
-					c.DeviceSetMigMode(ctx, d, uint32(i%2))
+					_ = c.EventSetFree(ctx, set)
+					_, _ = c.DeviceSetMigMode(ctx, d, uint32(i%2))
 					if gi, ret := c.DeviceCreateGpuInstance(ctx, d, 19); ret == model.Success {
 						ci, _ := c.GpuInstanceCreateComputeInstance(ctx, gi, 0)
-						c.ComputeInstanceDestroy(ctx, ci)
-						c.GpuInstanceDestroy(ctx, gi)
+						_ = c.ComputeInstanceDestroy(ctx, ci)
+						_ = c.GpuInstanceDestroy(ctx, gi)
 					}
 				} else {
 					_ = n.InjectXID(w%8, 31, model.NoInstance, model.NoInstance)
-					c.EventSetWait(ctx, set, 1)
+					_, _ = c.EventSetWait(ctx, set, 1)
 				}
 				n.Files()
 				n.Status()

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -47,7 +48,7 @@ func (l Load) validate() error {
 		return nil
 	case "trace":
 		if l.Period <= 0 || len(l.Points) == 0 {
-			return fmt.Errorf("a trace needs points and a period")
+			return errors.New("a trace needs points and a period")
 		}
 		return nil
 	}

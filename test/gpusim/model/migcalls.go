@@ -121,7 +121,8 @@ func (c *Client) create(ctx context.Context, name string, d Device, profileID ui
 		if p == nil || want != nil && !p.allows(*want) {
 			return InvalidArgument
 		}
-		pl, ok := Placement{}, false
+		var pl Placement
+		var ok bool
 		if want != nil {
 			pl, ok = *want, n.fits(g, p, *want)
 		} else {

@@ -47,7 +47,7 @@ func (n *Node) StartProcess(t Target, p ProcessSpec) (pid int, err error) {
 			return fmt.Errorf("no process kind %q", p.Kind)
 		}
 		if max(p.SM, p.Mem, p.Enc, p.Dec) > 100 {
-			return fmt.Errorf("a process takes 100 percent at most")
+			return errors.New("a process takes 100 percent at most")
 		}
 		if !n.knows(g) || g.lost {
 			return fmt.Errorf("GPU %d: %w", t.GPU, GPUIsLost)
@@ -105,10 +105,10 @@ func (g *gpu) admits(ci *computeInstance, kind string) error {
 		return nil
 	}
 	if mode == 2 {
-		return fmt.Errorf("compute mode is prohibited")
+		return errors.New("compute mode is prohibited")
 	}
 	if mode == 3 && slices.ContainsFunc(g.procs, func(p *process) bool { return p.ci == ci && p.Kind != "graphics" }) {
-		return fmt.Errorf("compute mode is exclusive and a process runs")
+		return errors.New("compute mode is exclusive and a process runs")
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (g *gpu) processDemand(p *process, share float64) activity {
 
 // processActivity is its part of what the target does: a load is shared by SM weight (evenly where none is given).
 func (g *gpu) processActivity(p *process, t time.Time) activity {
-	total, weights, count := 0.0, 0.0, 0.0
+	weights, count := 0.0, 0.0
 	for _, q := range g.procs {
 		if q.ci == p.ci {
 			weights, count = weights+float64(q.SM), count+1
@@ -178,7 +178,7 @@ func (g *gpu) processActivity(p *process, t time.Time) activity {
 	}
 	if !l.on {
 		a := g.processDemand(p, share)
-		if total = weights / 100; total > 1 {
+		if total := weights / 100; total > 1 {
 			for i := range a {
 				a[i] /= total
 			}

@@ -101,11 +101,11 @@ func rtx6000Profiles() []giProfile {
 	e2 := engines{copy: 2, dec: 2, enc: 2, jpeg: 2}
 	e4 := engines{copy: 4, dec: 4, enc: 4, jpeg: 4, ofa: 1}
 	all := func(copies uint32) engines { return engines{copy: copies, dec: 4, enc: 4, jpeg: 4, ofa: 1} }
-	p1 := func(enum, id uint32, attr string, max uint32, e engines, gfx bool) giProfile {
-		return giProfile{enum: enum, id: id, name: "1g.24gb" + attr, slices: 1, size: 3, starts: one, max: max, sms: 46, memMiB: 24192, eng: e, gfx: gfx, since: 575}
+	p1 := func(enum, id uint32, attr string, most uint32, e engines, gfx bool) giProfile {
+		return giProfile{enum: enum, id: id, name: "1g.24gb" + attr, slices: 1, size: 3, starts: one, max: most, sms: 46, memMiB: 24192, eng: e, gfx: gfx, since: 575}
 	}
-	p2 := func(enum, id uint32, attr string, max uint32, e engines, gfx bool) giProfile {
-		return giProfile{enum: enum, id: id, name: "2g.48gb" + attr, slices: 2, size: 6, starts: two, max: max, sms: 94, memMiB: 48512, eng: e, gfx: gfx, since: 575}
+	p2 := func(enum, id uint32, attr string, most uint32, e engines, gfx bool) giProfile {
+		return giProfile{enum: enum, id: id, name: "2g.48gb" + attr, slices: 2, size: 6, starts: two, max: most, sms: 94, memMiB: 48512, eng: e, gfx: gfx, since: 575}
 	}
 	return []giProfile{
 		p1(0, 14, "", 4, e1, false),

@@ -3,9 +3,11 @@ package model
 import "strconv"
 
 // Return is NVML's nvmlReturn_t.
-type Return int32
+type Return int32 //nolint:errname // NVML's name
 
 // The return codes of nvml.h, with its numbers.
+//
+//nolint:errname // NVML's names
 const (
 	Success                 Return = 0
 	Uninitialized           Return = 1

@@ -15,7 +15,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/gpulet/gpulet/test/gpusim/lib"
-	"github.com/gpulet/gpulet/test/gpusim/model"
 	"github.com/gpulet/gpulet/test/gpusim/shapes"
 	"github.com/gpulet/gpulet/test/gpusim/sim"
 )
@@ -80,7 +79,7 @@ func libraries(ctx context.Context, c *cli.Command) error {
 	if err := os.WriteFile(filepath.Join(c.String("out"), "libcuda.so"), cuda, 0o755); err != nil {
 		return err
 	}
-	for _, branch := range []model.Branch{470, 525, 535, 550, 580} {
+	for _, branch := range lib.Branches() {
 		path, err := lib.Build(ctx, branch)
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func TestControl(t *testing.T) {
 func busy(t *testing.T, n *model.Node) uint32 {
 	c := n.Connect(model.Caller{})
 	defer c.Close()
-	c.InitWithFlags(t.Context(), 0)
+	_ = c.InitWithFlags(t.Context(), 0)
 	d, _ := c.DeviceGetHandleByIndex(t.Context(), 1)
 	u, _ := c.DeviceGetUtilizationRates(t.Context(), d)
 	return u.GPU
