@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpulet/gpulet/gpu/drivertest"
 	"github.com/gpulet/gpulet/gpu/nvml"
+	"github.com/gpulet/gpulet/test/gpusim/model"
 	"github.com/gpulet/gpulet/test/gpusim/shapes"
 	"github.com/gpulet/gpulet/test/gpusim/sim"
 )
@@ -41,11 +42,23 @@ func TestChildContract(t *testing.T) {
 	drivertest.Run(t, nvml.New(nvml.Options{Library: ofChild(t)}))
 }
 
-// The product's driver keeps its contract on every shape.
+// The product's driver keeps its contract on every shape, with instances and a process where there is MIG.
 func TestContract(t *testing.T) {
 	for _, shape := range shapes.Names() {
 		t.Run(shape, func(t *testing.T) {
 			n := sim.New(t, sim.Options{Shape: shape})
+			if n.SetMIG(t.Context(), 0, true) == nil {
+				for _, p := range profiles(t.Context(), n.Model) {
+					_, _, _ = n.CreateInstance(t.Context(), 0, p, nil) // as many as fit
+				}
+				s := n.Model.Status().GPUs[0]
+				if len(s.Instances) == 0 {
+					t.Fatal("no instance")
+				}
+				if _, err := n.StartProcess(t.Context(), sim.In(0, s.Instances[0].GI), model.ProcessSpec{Memory: 1 << 20}); err != nil {
+					t.Error(err)
+				}
+			}
 			t.Log(child(t, "TestChildContract", n.Library()))
 		})
 	}
