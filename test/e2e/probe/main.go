@@ -1,8 +1,10 @@
 // Command probe is what the pods of the tests run: it prints what its container was given, then
-// sleeps until it is told to stop, or for --for, and exits with --exit.
+// sleeps until it is told to stop, or for --for, and exits with --exit. With --stubborn it does not listen.
+// With --record it adds what it prints to a file, and the container that makes that file's --runs-th line exits with 0.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -28,7 +30,18 @@ type View struct {
 func main() {
 	sleep := flag.Duration("for", 0, "how long to sleep; 0 is until told to stop")
 	code := flag.Int("exit", 0, "exit status at the end of --for")
+	stubborn := flag.Bool("stubborn", false, "go on when told to stop")
+	file := flag.String("record", "", "a file to which what is printed is added")
+	runs := flag.Int("runs", 0, "exit with 0 once --record has so many lines; 0: never")
 	flag.Parse()
+	if *file != "" && record(*file) == *runs {
+		*code = 0
+	}
+	if *stubborn {
+		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+		_ = json.NewEncoder(os.Stdout).Encode(look())
+		select {}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	_ = json.NewEncoder(os.Stdout).Encode(look())
@@ -40,6 +53,23 @@ func main() {
 		}
 	}
 	<-ctx.Done()
+}
+
+// record adds what a container was given to a file. It returns how many lines the file has then, -1 when it cannot be written.
+func record(path string) int {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
+	if err != nil {
+		return -1
+	}
+	defer func() { _ = f.Close() }()
+	if json.NewEncoder(f).Encode(look()) != nil {
+		return -1
+	}
+	all, err := os.ReadFile(path)
+	if err != nil {
+		return -1
+	}
+	return bytes.Count(all, []byte("\n"))
 }
 
 func look() View {
