@@ -150,8 +150,7 @@ func TestBoundPodsAreAdmitted(t *testing.T) {
 				waiting = waiting[1:]
 				ids := w.pick(b.resource, 1, draw)
 				if ids == nil {
-					v, _ := w.manager.View().Get()
-					t.Fatalf("%s is bound and finds no %s: %v, %+v", b.pod, b.resource, w.kubelet[b.resource], v)
+					t.Fatalf("%s is bound and finds no %s: %v", b.pod, b.resource, w.kubelet[b.resource].devices)
 				}
 				if err := w.allocate(b.pod, b.resource, ids); err != nil {
 					t.Fatalf("%s is bound and refused: %v", b.pod, err)
