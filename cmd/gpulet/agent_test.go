@@ -87,7 +87,7 @@ func TestCommandsAskTheAgent(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Version != "v7" || len(s.GPUs) != 1 {
 		t.Errorf("%v: %s", err, text)
 	}
-	if err := os.WriteFile(file, []byte("version: "+config.Version+"\nallocationPolicy: spred\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("version: "+config.Version+"\nallocationPolicy: spreat\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if code, text := cli("config", "reload", "--run-dir", dir); code != exitFailure || !strings.Contains(text, `did you mean "spread"?`) {
