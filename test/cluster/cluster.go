@@ -65,6 +65,9 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := possible(); err != nil {
+		return nil, err
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, err
@@ -84,6 +87,19 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	o.Log.Info("the cluster is up", "nodes", o.Nodes, "seconds", time.Since(start).Seconds(), "kubeconfig", c.Kubeconfig)
 	return c, nil
+}
+
+// possible says what this machine lacks for a cluster.
+func possible() error {
+	if os.Geteuid() != 0 {
+		return errors.New("a cluster needs root")
+	}
+	for _, path := range []string{"/usr/lib/cni/bridge", "/usr/lib/cni/host-local", "/usr/include/seccomp.h"} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%w: run test/deps.sh", err)
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) up(ctx context.Context) error {

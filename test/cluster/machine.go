@@ -74,12 +74,22 @@ func (m *machine) halt() error {
 		m.keeper, m.eof = nil, nil
 		return nil
 	}
-	for deadline := time.Now().Add(20 * time.Second); unix.Kill(pid, 0) == nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); alive(pid); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("process %d of %s does not end", pid, m.name)
 		}
 	}
 	return nil
+}
+
+// alive says whether a process has not ended yet; one that nobody has waited for has.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, fields, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(fields, "Z") && !strings.HasPrefix(fields, "X")
 }
 
 // command prepares argv to run in the machine. Start it with start or run it with run, which enter

@@ -59,7 +59,17 @@ func once[T runtime.Object](ctx context.Context, options meta.ListOptions, list 
 		return false, err
 	}
 	defer w.Stop()
-	for event := range w.ResultChan() {
+	for {
+		var event watch.Event
+		var open bool
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case event, open = <-w.ResultChan():
+			if !open {
+				return false, nil
+			}
+		}
 		object, ok := event.Object.(T)
 		switch {
 		case !ok:
@@ -72,7 +82,6 @@ func once[T runtime.Object](ctx context.Context, options meta.ListOptions, list 
 			return true, nil
 		}
 	}
-	return false, nil
 }
 
 // A Check says whether a pod is as one waits for it to be.
