@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/gpulet/gpulet/agent"
 	"github.com/gpulet/gpulet/test/fakekubelet"
 	"github.com/gpulet/gpulet/test/gpusim/sim"
 )
@@ -31,19 +33,23 @@ type Options struct {
 
 // Agent is a running agent.
 type Agent struct {
-	dir string
-	cmd *exec.Cmd
-	end chan error // closed after the exit status is in it
+	dir  string
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error // the exit status, once done is closed
 }
 
-// Build builds the program of this tree into a folder and gives its path.
-func Build(ctx context.Context, dir string) (string, error) {
+// Build builds the program of this tree into a folder and gives its path. Flags are more flags of go build, such as -race.
+func Build(ctx context.Context, dir string, flags ...string) (string, error) {
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
 	out := filepath.Join(dir, "gpulet")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "./cmd/gpulet")
+	if len(flags) == 0 {
+		flags = []string{"-trimpath", "-ldflags", "-s -w"} // as it is shipped
+	}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", out}, flags, []string{"./cmd/gpulet"})...)
 	cmd.Dir = string(root[:len(root)-1])
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the agent: %w\n%s", err, text)
@@ -53,7 +59,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 
 // Start starts an agent. It ends with ctx, if not before.
 func Start(ctx context.Context, o Options) (*Agent, error) {
-	a := &Agent{dir: o.Dir, end: make(chan error, 1)}
+	a := &Agent{dir: o.Dir, done: make(chan struct{})}
 	for _, d := range []string{"state", "run", "cdi"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
 			return nil, err
@@ -76,8 +82,8 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 		return nil, err
 	}
 	go func() {
-		a.end <- a.cmd.Wait()
-		close(a.end)
+		a.err = a.cmd.Wait()
+		close(a.done)
 	}()
 	return a, nil
 }
@@ -86,6 +92,9 @@ func (a *Agent) file() string { return filepath.Join(a.dir, "gpulet.yaml") }
 
 // RunDir is the folder of the admin socket: the argument of --run-dir of other commands.
 func (a *Agent) RunDir() string { return filepath.Join(a.dir, "run") }
+
+// Client speaks to the agent as its commands do.
+func (a *Agent) Client() agent.Client { return agent.Client{Socket: agent.Socket(a.RunDir())} }
 
 // Configure replaces the configuration; a running agent loads it.
 func (a *Agent) Configure(text string) error {
@@ -102,20 +111,31 @@ func (a *Agent) PID() int { return a.cmd.Process.Pid }
 // Kill ends the agent as a crash does.
 func (a *Agent) Kill() {
 	_ = a.cmd.Process.Kill()
-	<-a.end
+	<-a.done
 }
 
 // Stop asks the agent to end and waits; the error is its exit status.
 func (a *Agent) Stop() error {
 	_ = a.cmd.Process.Signal(syscall.SIGTERM)
-	return <-a.end
+	<-a.done
+	return a.err
+}
+
+// Wait waits until the agent ends by itself, or ctx does. The code is its exit code, -1 when a signal ended it.
+func (a *Agent) Wait(ctx context.Context) (code int, err error) {
+	select {
+	case <-a.done:
+		return a.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("the agent goes on: %w", ctx.Err())
+	}
 }
 
 // Running says whether the agent has not ended; otherwise how it did.
 func (a *Agent) Running() error {
 	select {
-	case err := <-a.end:
-		return errors.Join(errors.New("the agent has ended"), err)
+	case <-a.done:
+		return errors.Join(errors.New("the agent has ended"), a.err)
 	default:
 		return nil
 	}
