@@ -87,7 +87,10 @@ func freeAddress(ctx context.Context) (string, error) {
 
 func (l *local) runDir() string      { return filepath.Join(l.dir, "run") }
 func (l *local) hardware() *sim.Node { return l.sim }
-func (l *local) url() string         { return "http://" + l.address }
+
+func (l *local) farewell() string {
+	return fmt.Sprintf("The agent goes on: http://%s/api/v1/status and http://%[1]s/metrics. Ctrl-C ends it.", l.address)
+}
 
 // run waits as a scheduler does until the Node has room, and then binds the pod.
 func (l *local) run(ctx context.Context, name, resource string, n int64) (grant, error) {
@@ -146,11 +149,16 @@ func (l *local) healthy(ctx context.Context, resource string) ([]string, error) 
 }
 
 func (l *local) configure(_ context.Context, text string) error {
-	temporary := l.config + ".new"
+	return writeConfig(l.config, text)
+}
+
+// writeConfig replaces the agent's configuration in one step.
+func writeConfig(path, text string) error {
+	temporary := path + ".new"
 	if err := os.WriteFile(temporary, []byte(settings+text), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(temporary, l.config)
+	return os.Rename(temporary, path)
 }
 
 func (l *local) crash(context.Context) error {

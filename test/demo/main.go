@@ -66,7 +66,7 @@ func play(ctx context.Context, out io.Writer, build builder, gpulet string, once
 	if once {
 		return nil
 	}
-	r.text("The agent goes on: %s/api/v1/status and %[1]s/metrics. Ctrl-C ends it.", n.url())
+	r.text("%s", n.farewell())
 	<-ctx.Done()
 	return nil
 }

@@ -28,8 +28,8 @@ type node interface {
 	crash(ctx context.Context) error
 	// gpulet runs a command of the agent's program beside the agent.
 	gpulet(ctx context.Context, args ...string) (string, error)
-	// url is where the agent serves its status and metrics.
-	url() string
+	// farewell says how to look at what goes on after the scenario.
+	farewell() string
 	log(lines int) string
 	close() error
 }
@@ -48,7 +48,7 @@ func (g grant) String() string {
 }
 
 // patience is how long the scenario waits for one thing.
-const patience = 40 * time.Second
+const patience = time.Minute
 
 // until asks again until cond holds.
 func until(ctx context.Context, what string, cond func(context.Context) (bool, error)) error {

@@ -266,7 +266,7 @@ func (s *stage) theAgentCrashes(ctx context.Context) error {
 }
 
 func (s *stage) status(ctx context.Context) error {
-	s.begin("What the agent says: gpulet status, and %s/api/v1/status", s.url())
+	s.begin("The agent tells everything: gpulet status.")
 	text, err := s.gpulet(ctx, "status")
 	if err != nil {
 		return err

@@ -61,36 +61,47 @@ func (k *Kubelet) Admit(ctx context.Context, spec PodSpec) (Pod, error) {
 	return admitted, nil
 }
 
-// admit runs in the sync loop. A pod that has ended is left alone.
-func (p *process) admit(uid string) {
+// admit runs in the sync loop, and reports whether the pod was not rejected. A pod that has ended is left alone.
+func (p *process) admit(uid string) bool {
 	k := p.k
 	k.mu.Lock()
 	record := k.pods[uid]
 	if record == nil || record.ended {
 		k.mu.Unlock()
-		return
+		return true
 	}
 	object := record.object
 	k.mu.Unlock()
 	err := p.allocatePod(object)
 	if errors.Is(err, ErrDown) || p.ctx.Err() != nil {
-		return
+		return true
 	}
 	var rejected *RejectedError
 	if errors.As(err, &rejected) {
 		k.event(object.Namespace+"/"+object.Name, rejected.Reason, rejected.Message)
 	}
+	killed := false
 	k.update(uid, func(record *pod, object *corev1.Pod) {
 		if object.Status.StartTime == nil {
 			now := metav1.NewTime(k.opts.Clock.Now())
 			object.Status.StartTime = &now
 		}
-		if rejected != nil {
+		if rejected == nil {
+			return
+		}
+		// A phase that ends a pod waits for its containers and then follows from them; the rejection is overwritten.
+		if killed = record.runs(); killed {
+			object.Status.Phase = corev1.PodSucceeded
+		} else {
 			object.Status.Phase, object.Status.Reason = corev1.PodFailed, rejected.Reason
 			object.Status.Message = "Pod was rejected: " + rejected.Message
-			record.end()
 		}
+		record.end()
 	})
+	if killed {
+		k.terminated(uid)
+	}
+	return rejected == nil
 }
 
 func (p *process) allocatePod(object *corev1.Pod) error {
@@ -156,6 +167,16 @@ func (k *Kubelet) update(uid string, change func(record *pod, object *corev1.Pod
 	record.object = object
 	k.tell(record)
 	k.changeLocked()
+}
+
+// runs reports whether a container runs.
+func (r *pod) runs() bool {
+	for _, c := range r.containers {
+		if c.state == Running {
+			return true
+		}
+	}
+	return false
 }
 
 // end is the end of all containers.

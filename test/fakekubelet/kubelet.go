@@ -40,7 +40,7 @@ func Start(ctx context.Context, root string, o Options) (*Kubelet, error) {
 		pods: map[string]*pod{}, node: map[string]Count{}, changed: make(chan struct{}),
 		history: history{lists: map[string][]List{}},
 	}
-	if err := k.start(RestartOptions{}); err != nil {
+	if _, err := k.start(RestartOptions{}); err != nil {
 		return nil, err
 	}
 	context.AfterFunc(ctx, k.Stop)
@@ -99,7 +99,8 @@ type RestartOptions struct {
 }
 
 // Restart stops the kubelet, if it runs, and starts another. It returns when that has admitted the pods again, and gives those
-// that it rejected: their containers are killed. After a reboot the others wait for StartPod.
+// that it rejected. Where containers of such a pod run, they are killed, and it looks like one that has ended by itself: the
+// reason is in Events alone. After a reboot the pods that were admitted wait for StartPod.
 func (k *Kubelet) Restart(o RestartOptions) (rejected []Pod, err error) {
 	k.Stop()
 	if o.NewDirectory {
@@ -110,19 +111,13 @@ func (k *Kubelet) Restart(o RestartOptions) (rejected []Pod, err error) {
 	if o.Reboot {
 		k.reboot()
 	}
-	before := map[string]bool{}
-	for _, p := range k.Pods() {
-		before[p.UID] = p.Reason == ""
-	}
-	if err := k.start(o); err != nil {
-		return nil, err
-	}
-	for _, p := range k.Pods() {
-		if before[p.UID] && p.Reason != "" {
+	uids, err := k.start(o)
+	for _, uid := range uids {
+		if p, ok := k.Pod(uid); ok {
 			rejected = append(rejected, p)
 		}
 	}
-	return rejected, nil
+	return rejected, err
 }
 
 // ReplaceDirectory swaps the device-plugins directory for another with the same checkpoint and restarts the kubelet in it.

@@ -40,8 +40,8 @@ type process struct {
 	watches watches
 }
 
-// start runs a new process and admits the pods that are there.
-func (k *Kubelet) start(o RestartOptions) error {
+// start runs a new process and admits the pods that are there. It gives those that were rejected.
+func (k *Kubelet) start(o RestartOptions) (rejected []string, err error) {
 	p := &process{k: k, loop: make(chan func())}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.devices = newDevices(p)
@@ -49,7 +49,7 @@ func (k *Kubelet) start(o RestartOptions) error {
 	p.watches.clients = map[chan event]bool{}
 	if err := p.serve(); err != nil {
 		p.stop()
-		return fmt.Errorf("start the kubelet: %w", err)
+		return nil, fmt.Errorf("start the kubelet: %w", err)
 	}
 	k.mu.Lock()
 	k.process = p
@@ -65,14 +65,19 @@ func (k *Kubelet) start(o RestartOptions) error {
 	if o.Readmit != nil {
 		o.Readmit()
 	}
-	err := p.do(p.ctx, func() {
+	err = p.do(p.ctx, func() {
 		for _, uid := range k.byCreation() {
-			p.admit(uid)
+			if !p.admit(uid) {
+				rejected = append(rejected, uid)
+			}
 		}
 		p.ready.Store(true)
 	})
 	k.change()
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return rejected, nil
 }
 
 // serve reads the checkpoint, removes the sockets of plugins and listens.

@@ -54,7 +54,8 @@ func TestRebootWithAFastPlugin(t *testing.T) {
 	}
 }
 
-// A kubelet that restarts rejects a running pod whose init container had a device, for that does not run any more.
+// A kubelet that restarts rejects a running pod whose init container had a device, for that does not run any more. Its
+// containers are killed and it looks like one that has succeeded.
 func TestRestartWithInitContainer(t *testing.T) {
 	k, _ := manual(t, nil)
 	plugin(t, k, &kubelettest.Plugin{}, "a")
@@ -63,8 +64,11 @@ func TestRestartWithInitContainer(t *testing.T) {
 		{Name: "prepare", Kind: fakekubelet.Init, Resources: one}, {Name: "main", Resources: one},
 	}})
 	rejected, err := k.Restart(fakekubelet.RestartOptions{})
-	if err != nil || len(rejected) != 1 || rejected[0].Container("main").State != fakekubelet.Terminated {
-		t.Errorf("rejected %v, error %v", rejected, err)
+	if err != nil || len(rejected) != 1 {
+		t.Fatalf("rejected %v, error %v", rejected, err)
+	}
+	if p := rejected[0]; p.Container("main").State != fakekubelet.Terminated || p.Phase != corev1.PodSucceeded || p.Reason != "" {
+		t.Errorf("the pod is %v", p)
 	}
 }
 

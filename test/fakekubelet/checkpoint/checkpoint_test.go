@@ -51,3 +51,27 @@ func TestReadRefuses(t *testing.T) {
 		t.Errorf("no checkpoint: %v", err)
 	}
 }
+
+// Whatever is accepted is written as it was read.
+func FuzzParse(f *testing.F) {
+	golden, err := os.ReadFile("testdata/kubelet-1.37.2.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(golden)
+	f.Add([]byte(`{"Data":{"PodDeviceEntries":null,"RegisteredDevices":{}},"Checksum":1}`))
+	f.Fuzz(func(t *testing.T, blob []byte) {
+		entries, registered, err := checkpoint.Parse(blob)
+		if err != nil {
+			return
+		}
+		dir := t.TempDir()
+		if err := checkpoint.Write(dir, entries, registered); err != nil {
+			t.Fatal(err)
+		}
+		again, all, err := checkpoint.Read(dir)
+		if err != nil || len(again) != len(entries) || len(all) != len(registered) {
+			t.Errorf("%v and %v became %v and %v: %v", entries, registered, again, all, err)
+		}
+	})
+}

@@ -31,6 +31,7 @@ func scenarios() []scenario {
 		{"two-plugins", twoPlugins},
 		{"same-socket", sameSocket},
 		{"restart", restart},
+		{"restart-init", restartInit},
 		{"init-reuse", initReuse},
 		{"preferred", preferred},
 		{"prestart", preStart},
@@ -176,6 +177,26 @@ func restart(s *scene) {
 	before, after := p.Allocated()[0].ContainerRequests[0].DevicesIds, again.Allocated()[0].ContainerRequests[0].DevicesIds
 	if slices.Equal(before, after) {
 		s.Errorf("%v was given twice", after)
+	}
+}
+
+// A restart ends a running pod whose init container had a device: that container does not run any more, so its devices are
+// looked for among those of a plugin that has not registered yet (kubernetes/kubernetes#124345). The pod is not marked as
+// rejected: its containers are killed, and the phase follows from how they exit.
+func restartInit(s *scene) {
+	Start(s, s.DevicePlugins(), &Plugin{Resource: s.resource}, "a")
+	s.allocatable(1)
+	n := map[string]int64{s.resource: 1}
+	uid := s.pod(fakekubelet.PodSpec{Containers: []fakekubelet.ContainerSpec{
+		{Name: "prepare", Kind: fakekubelet.Init, Resources: n}, {Name: "main", Resources: n},
+	}})
+	s.running(uid)
+	if err := s.Restart(s.Context()); err != nil {
+		s.Fatal(err)
+	}
+	s.until("end of the pod", func() bool { return s.status(uid).Phase == corev1.PodSucceeded })
+	if st := s.status(uid); st.Reason != "" {
+		s.Errorf("it ended with %s: %s", st.Reason, st.Message)
 	}
 }
 

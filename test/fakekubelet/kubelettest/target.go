@@ -14,7 +14,7 @@ import (
 )
 
 // Target is a node with a kubelet. Pods are bound to it directly, past the scheduler, and each container that is started goes on
-// until its pod is deleted, but init containers end at once.
+// until it is told to stop, and then exits with 0; init containers end at once.
 type Target interface {
 	// DevicePlugins is a directory, PodResources and PodsAPI are sockets; an empty PodsAPI says that there is none.
 	DevicePlugins() string
