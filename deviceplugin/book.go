@@ -2,7 +2,6 @@ package deviceplugin
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/gpulet/gpulet/gpu"
@@ -83,12 +82,6 @@ type patched struct {
 type delivery struct {
 	open    int
 	version uint64
-}
-
-// shelf is one resource.
-type shelf struct {
-	table *table
-	empty time.Time // since when it has no device; zero while it has
 }
 
 // book keeps which device is listed under which name, and as what. It belongs to one goroutine, and knows time and the world
@@ -235,22 +228,28 @@ func (b *book) fault(s *spot, f facts) string {
 	}
 	if f.ready != nil {
 		if err := f.ready(s.named); err != nil {
-			b.wake(b.now.Add(readyPause))
+			b.wake(b.now.Add(s.readyPause(b.now)))
 			return err.Error()
 		}
 	}
-	if f.trouble != nil && len(s.claims) == 0 {
-		why, until := f.trouble(s.device.Base().ID(), b.now)
-		if why != "" {
-			b.wake(until)
-		}
+	if len(s.claims) > 0 {
+		return ""
+	}
+	if why, until := f.trouble(s.device.Base().ID(), b.now); why != "" {
+		b.wake(until)
 		return why
 	}
-	return ""
+	return b.crowded(s)
 }
 
-// readyPause is between two looks at whether a spec is written.
-const readyPause = 250 * time.Millisecond
+// readyPause is between two looks at whether a spec is written: soon at first, seldom where it stays away.
+func (s *spot) readyPause(now time.Time) time.Duration {
+	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
+	if s.badSince.IsZero() {
+		return shortest
+	}
+	return min(max(now.Sub(s.badSince)/4, shortest), longest)
+}
 
 // vanishAfter is how long an id stays listed as unhealthy before it is removed. The kubelet (1.37.2) looks its devices up
 // after an Allocate without asking whether they are still there, and panics when they are not.
@@ -267,61 +266,6 @@ func (b *book) forget() {
 		} else {
 			delete(b.spots, k)
 		}
-	}
-}
-
-// emptyFor is how long a resource without devices stays registered: the kubelet's node status period, so that the Node
-// says 0 before the resource ends.
-const emptyFor = 10 * time.Second
-
-// shelve makes the tables, and ends resources that have been empty for long enough.
-func (b *book) shelve() {
-	order := map[string][]*spot{}
-	for _, s := range b.spots {
-		if s.stage != unlisted {
-			order[s.resource] = append(order[s.resource], s)
-		}
-	}
-	for resource, spots := range order {
-		slices.SortFunc(spots, bySpot)
-		if b.shelves[resource] == nil {
-			b.shelves[resource] = &shelf{}
-		}
-		delete(b.retired, resource)
-	}
-	for resource, sh := range b.shelves {
-		entries := make([]entry, 0, len(order[resource]))
-		for _, s := range order[resource] {
-			entries = append(entries, s.entry)
-		}
-		if sh.table == nil || !sh.table.same(entries) {
-			var version uint64
-			if sh.table != nil {
-				version = sh.table.version
-			}
-			sh.table = newTable(resource, version+1, entries)
-		}
-		for _, s := range order[resource] {
-			if s.badVersion == 0 && !s.entry.healthy {
-				s.badVersion = sh.table.version
-			}
-		}
-		b.retire(resource, sh, len(entries))
-	}
-}
-
-func (b *book) retire(resource string, sh *shelf, devices int) {
-	switch {
-	case devices > 0:
-		sh.empty = time.Time{}
-	case sh.empty.IsZero():
-		sh.empty = b.now
-		b.wake(b.now.Add(emptyFor))
-	case b.now.Before(sh.empty.Add(emptyFor)):
-		b.wake(sh.empty.Add(emptyFor))
-	default:
-		delete(b.shelves, resource)
-		b.retired[resource] = b.now
 	}
 }
 

@@ -85,6 +85,12 @@ type fakeSpecs struct {
 	missing map[string]bool
 }
 
+func (f *fakeSpecs) set(id string, missing bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.missing[id] = missing
+}
+
 func (f *fakeSpecs) Name(d gpu.Device) string { return "gpulet.dev/gpu=" + d.Base().ID() }
 func (f *fakeSpecs) DriverName() string       { return "gpulet.dev/driver=all" }
 

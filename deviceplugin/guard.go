@@ -85,6 +85,30 @@ func (b *book) device(id string, f facts) (gpu.Device, bool) {
 	return d, ok
 }
 
+// crowded names who has a share of a device that is shared by fewer now: for each such pod one share less is free.
+func (b *book) crowded(s *spot) string {
+	if s.device.Replica == 0 {
+		return ""
+	}
+	var former []held
+	for _, h := range b.held[s.device.GPU] {
+		if h.resource == s.resource && h.device.Base() == s.device.Base() && h.device.Replica > s.named.Replicas {
+			former = append(former, h)
+		}
+	}
+	sister := s.device
+	for n := s.device.Replica + 1; n <= s.named.Replicas && len(former) > 0; n++ {
+		sister.Replica = n
+		if o := b.spots[key{s.resource, sister.ID()}]; o != nil && len(o.claims) == 0 {
+			former = former[1:] // that one makes the room
+		}
+	}
+	if len(former) == 0 {
+		return ""
+	}
+	return who(former[0].claim) + " still has " + former[0].id + ", a share from before there were fewer"
+}
+
 // blocked names who has the hardware of a spot under another name or as another device; empty when nobody has.
 // The kubelet does not know that two ids can be one piece of hardware.
 func (b *book) blocked(s *spot) string {

@@ -3,6 +3,7 @@ package deviceplugin
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,8 @@ type Manager struct {
 	busy     bool      // the courier is on the way
 	retry    time.Time // after the API server refused
 	pause    time.Duration
+	started  bool      // something was listed
+	waits    time.Time // since when the first list waits for the specs
 	naming   Naming
 	named    [2]<-chan struct{} // what naming was made from
 	last     View
@@ -132,6 +135,10 @@ func (m *Manager) pass(now time.Time, settings Settings, offers *gpu.Offers, cla
 		return 0
 	}
 	f := m.facts(settings, offers, claims, pods)
+	if wait := m.specless(f, now); wait > 0 {
+		m.show(View{Waiting: "the CDI specs are not written yet"})
+		return wait
+	}
 	m.book.step(f, now)
 	m.desk.current.Store(m.book.answers(settings, f))
 	m.register()
@@ -144,6 +151,21 @@ func (m *Manager) pass(now time.Time, settings Settings, offers *gpu.Offers, cla
 		return 0
 	}
 	return max(next.Sub(now), time.Millisecond)
+}
+
+// specless is how long the first list still waits for specs: a list without them would take healthy devices from a kubelet that
+// has them from the agent before this one.
+func (m *Manager) specless(f facts, now time.Time) time.Duration {
+	const longest, look = 2 * time.Second, 20 * time.Millisecond
+	if m.waits.IsZero() {
+		m.waits = now
+	}
+	missing := func(n Named) bool { return f.ready != nil && n.Health.Allocatable() && f.ready(n) != nil }
+	if m.started || now.Sub(m.waits) >= longest || !slices.ContainsFunc(f.naming.Devices, missing) {
+		m.started = true
+		return 0
+	}
+	return look
 }
 
 func (m *Manager) facts(settings Settings, offers *gpu.Offers, claims *kubelet.ClaimSet, pods *kubelet.Pods) facts {

@@ -1,7 +1,6 @@
 package deviceplugin
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -39,8 +38,8 @@ type preference struct {
 	answers *answers
 	size    int
 	ids     []string // chosen, the must-includes first
-	must    []entry
-	free    []entry          // may be proposed, in the order of the list
+	must    []*entry
+	free    []*entry         // may be proposed, in the order of the list
 	load    map[gpu.UUID]int // of each GPU, by claims and by what was chosen here
 }
 
@@ -51,41 +50,32 @@ func newPreference(t *table, a *answers, claims *kubelet.ClaimSet, r *api.Contai
 			p.load[w.device.GPU] += w.load
 		}
 	}
-	seen := map[string]bool{}
-	for _, id := range r.GetMustIncludeDeviceIDs() {
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		p.ids = append(p.ids, id)
-		if e, ok := t.find(id); ok {
-			p.must = append(p.must, e)
-			p.load[e.device.GPU] += a.devices[id].load
-		}
-	}
-	slices.Sort(p.ids)
+	p.ids = slices.Compact(slices.Sorted(slices.Values(r.GetMustIncludeDeviceIDs())))
+	free := make([]bool, len(t.order))
 	for _, id := range r.GetAvailableDeviceIDs() {
-		e, ok := t.find(id)
-		if ok && e.healthy && !seen[id] && !taken[id] && !claims.Held(id) {
-			seen[id] = true
-			p.free = append(p.free, e)
+		if i, ok := t.at[id]; ok {
+			free[i] = t.order[i].healthy && !taken[id] && !claims.Held(id)
 		}
 	}
-	slices.SortFunc(p.free, func(x, y entry) int { return byDevice(x.index, x.device, y.index, y.device) })
+	for _, id := range p.ids {
+		if i, ok := t.at[id]; ok {
+			free[i] = false
+			p.must = append(p.must, &t.order[i])
+			p.load[t.order[i].device.GPU] += a.devices[id].load
+		}
+	}
+	for i := range free {
+		if free[i] {
+			p.free = append(p.free, &t.order[i])
+		}
+	}
 	return p
 }
 
 // whole reports whether all are GPUs that nobody shares.
 func (p *preference) whole() bool {
-	alone := func(e entry) bool { return e.device.Kind == gpu.Whole && e.device.Replica == 0 }
-	for _, list := range [][]entry{p.must, p.free} {
-		for i := range list {
-			if !alone(list[i]) {
-				return false
-			}
-		}
-	}
-	return true
+	shared := func(e *entry) bool { return e.device.Kind != gpu.Whole || e.device.Replica > 0 }
+	return !slices.ContainsFunc(p.must, shared) && !slices.ContainsFunc(p.free, shared)
 }
 
 // topology takes the GPUs that are best connected.
@@ -94,7 +84,7 @@ func (p *preference) topology(t *gpu.Topology) {
 		p.fill(Spread)
 		return
 	}
-	uuids := func(entries []entry) (out []gpu.UUID) {
+	uuids := func(entries []*entry) (out []gpu.UUID) {
 		for _, e := range entries {
 			out = append(out, e.device.GPU)
 		}
@@ -111,16 +101,19 @@ func (p *preference) topology(t *gpu.Topology) {
 // fill takes devices one by one from the fullest or the emptiest GPU, by physical GPU. What exists comes before what would
 // have to be made.
 func (p *preference) fill(policy Policy) {
-	byGPU := map[gpu.UUID][]entry{}
-	var order []gpu.UUID // by index
-	for _, e := range p.free {
-		if byGPU[e.device.GPU] == nil {
-			order = append(order, e.device.GPU)
+	byGPU := map[gpu.UUID][]*entry{}
+	var order []gpu.UUID // by index, those with something that exists first
+	for _, missing := range []bool{false, true} {
+		for _, e := range p.free {
+			g := e.device.GPU
+			if missing != (e.device.Kind == gpu.Slice && !e.exists) {
+				continue
+			}
+			if byGPU[g] == nil {
+				order = append(order, g)
+			}
+			byGPU[g] = append(byGPU[g], e)
 		}
-		byGPU[e.device.GPU] = append(byGPU[e.device.GPU], e)
-	}
-	for _, list := range byGPU {
-		slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(later(a), later(b)) })
 	}
 	for len(p.ids) < p.size {
 		var best gpu.UUID
@@ -139,12 +132,4 @@ func (p *preference) fill(policy Policy) {
 		p.ids = append(p.ids, e.id)
 		p.load[best] += p.answers.devices[e.id].load
 	}
-}
-
-// later is 1 for a slice that has to be made.
-func later(e entry) int {
-	if e.device.Kind == gpu.Slice && !e.exists {
-		return 1
-	}
-	return 0
 }
