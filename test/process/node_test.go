@@ -173,7 +173,7 @@ func (n *node) run(resource string, count int64) (fakekubelet.Pod, error) {
 	return n.kubelet.StartPod(ctx, pod.UID)
 }
 
-// runs runs a pod that must run, and gives the devices that it has.
+// runs starts a pod that must run and gives the devices that it has.
 func (n *node) runs(resource string, count int64) (fakekubelet.Pod, []string) {
 	n.t.Helper()
 	pod, err := n.run(resource, count)
