@@ -153,7 +153,7 @@ func sameSocket(s *scene) {
 		s.Errorf("registered again: %v", err)
 	}
 	p.Close()
-	s.rejected(s.pod(s.asking(1)), "UnexpectedAdmissionError", "") // the device is still healthy, and nobody answers
+	s.rejected(s.pod(s.asking(1)), "UnexpectedAdmissionError", "rpc error") // the device is still healthy, and nobody answers
 }
 
 // A restart takes the sockets away and leaves pods and their devices alone.
