@@ -14,6 +14,8 @@ type Claim struct {
 	Opened    time.Time `json:"opened"`
 	// Confirmed: the kubelet said that it is this container's. Until then Pod is the likely one, and its end does not close the claim.
 	Confirmed bool `json:"confirmed,omitempty"`
+	// Unrecorded: its pod lives and the kubelet, which confirmed it, has no record of it any more: it would give the device away.
+	Unrecorded bool `json:"unrecorded,omitempty"`
 	// Foreign: it was not opened by an Allocate of ours but found with the kubelet.
 	Foreign bool `json:"foreign,omitempty"`
 }

@@ -44,7 +44,7 @@ type doubt struct {
 
 // note is one change of the account.
 type note struct {
-	what   string // "opened", "resolved", "confirmed", "unresolved", "closed"
+	what   string // "opened", "resolved", "confirmed", "unresolved", "unrecorded", "recorded", "closed"
 	claim  Claim
 	reason string
 }

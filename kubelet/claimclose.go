@@ -33,6 +33,7 @@ func (b *book) reconcile(e *evidence) {
 			b.unconfirmed(c, e)
 		case known:
 			c.doubt, c.why = doubt{}, alive(p)
+			b.record(c, e)
 		case !e.pods.Synced:
 			c.doubt, c.why = doubt{}, "its pod's end is not known: no complete list of pods ("+e.pods.Reason+")"
 		default:
@@ -51,6 +52,24 @@ func alive(p Pod) string {
 		return "its pod is being stopped"
 	}
 	return "its pod lives"
+}
+
+// record notes whether the kubelet still has a record of a confirmed claim whose pod lives. It loses its records with its
+// device-plugins folder.
+func (b *book) record(c *held, e *evidence) {
+	if c.Unrecorded {
+		c.why += "; the kubelet has no record of it"
+	}
+	lost := e.assigned.Synced && e.assigned.At.After(c.Opened) && e.checkpoint != nil && !e.checkpoint.has(&c.Claim) && !b.speaksFor(c, e)
+	if lost == c.Unrecorded || !e.idle {
+		return
+	}
+	c.Unrecorded = lost
+	if lost {
+		b.note("unrecorded", c, "its pod lives, and the kubelet has no record of it any more")
+	} else {
+		b.note("recorded", c, "the kubelet knows it again")
+	}
 }
 
 // absent treats a confirmed claim whose pod a synced list does not have, which happens when its end was missed.

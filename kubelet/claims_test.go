@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gpulet/gpulet/gpu"
@@ -144,6 +145,34 @@ func TestLostCheckpoint(t *testing.T) {
 		r.is("g0", "u2/main")
 		r.list(over("u2", "b"))
 		r.held("g0", false)
+	})
+}
+
+// The kubelet lost its record of a device that a pod has: that is said of the claim, until the record is there again.
+func TestUnrecordedClaims(t *testing.T) {
+	inRig(t, func(r *rig) {
+		unrecorded := func(want bool) {
+			t.Helper()
+			synctest.Wait()
+			set, _ := r.claims.Feed().Get()
+			if c := set.ByID["g0"]; len(c) != 1 || c[0].Unrecorded != want {
+				t.Errorf("claims of g0: %+v, want unrecorded %v", c, want)
+			}
+		}
+		r.wrote(gave("u1", "init", "g0"))
+		r.start()
+		r.list(running("u1", "a", "init"))
+		r.says(gpus)
+		r.after(time.Minute)
+		unrecorded(false) // podresources leaves init containers out; the checkpoint does not
+		r.wrote()
+		r.says(gpus)
+		r.after(time.Minute)
+		unrecorded(true)
+		r.held("g0", true)
+		r.wrote(gave("u1", "init", "g0"))
+		r.after(time.Minute)
+		unrecorded(false)
 	})
 }
 
