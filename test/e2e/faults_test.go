@@ -35,15 +35,10 @@ func faults() []fault {
 	xid := func(n uint64) func(*testing.T, *sim.Node, int) {
 		return do(func(t *testing.T, s *sim.Node, g int) error { return s.XID(t.Context(), sim.Whole(g), n) })
 	}
-	reset := do(func(t *testing.T, s *sim.Node, g int) error {
-		if err := s.SetLost(t.Context(), g, false); err != nil {
-			return err
-		}
-		return s.ResetGPU(t.Context(), g)
-	})
+	reset := do(reload)
 	return []fault{
 		{
-			name: "lost", reason: "lost", mend: reset,
+			name: "lost", reason: "XID 79", mend: reset, // the driver reports it so
 			hurt: do(func(t *testing.T, s *sim.Node, g int) error { return s.SetLost(t.Context(), g, true) }),
 		},
 		{
@@ -69,6 +64,24 @@ func faults() []fault {
 			}),
 		},
 	}
+}
+
+// reload loads the driver anew, which resets the GPUs, and makes the same instances again: their mode outlasts it, they do not.
+func reload(t *testing.T, s *sim.Node, g int) error {
+	t.Helper()
+	before := s.Model.Status().GPUs
+	err := s.SetLost(t.Context(), g, false)
+	if err == nil {
+		err = s.LoadDriver(t.Context(), "")
+	}
+	for _, gpu := range before {
+		for _, in := range gpu.Instances {
+			if err == nil {
+				_, _, err = s.CreateInstance(t.Context(), gpu.Index, in.Profile, &in.Placement.Start)
+			}
+		}
+	}
+	return err
 }
 
 // Faults of a GPU: only its devices change, those in use stay listed as Unhealthy, pods elsewhere are admitted meanwhile, the devices

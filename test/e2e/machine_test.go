@@ -45,7 +45,7 @@ func machines(t *testing.T, specs ...spec) []*machine {
 	for i, s := range specs {
 		m := &machine{Node: here.cluster.Nodes[i], dir: here.machineDir(i)}
 		empty(t, m.dir)
-		m.sim = sim.New(t, sim.Options{Shape: s.shape, Driver: s.driver, Dir: m.dir, Seed: uint64(i) + 1})
+		m.sim = sim.New(t, sim.Options{Shape: s.shape, Driver: s.driver, Dir: m.dir, Seed: here.seed()})
 		m.configure(t, s.config)
 		if s.prepare != nil {
 			s.prepare(t, m.sim)

@@ -23,6 +23,13 @@ type world struct {
 	*kube.Kube
 	cluster *cluster.Cluster
 	dir     string
+	seeds   uint64
+}
+
+// seed is another one at each call: no test meets the GPUs of the one before.
+func (w *world) seed() uint64 {
+	w.seeds++
+	return w.seeds
 }
 
 // here is the world of this run; TestMain makes it.

@@ -40,7 +40,9 @@ func main() {
 	if *stubborn {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
 		_ = json.NewEncoder(os.Stdout).Encode(look())
-		select {}
+		for {
+			time.Sleep(time.Hour)
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
