@@ -198,9 +198,8 @@ func (p *process) stop() {
 	p.wg.Wait()
 }
 
-// die is a crash: nothing more is written, and everybody loses the connection.
+// die is a crash: nothing more is written, and everybody loses the connection. Who learns of it finds the kubelet gone.
 func (p *process) die(why string) {
-	p.cancel()
 	k := p.k
 	k.mu.Lock()
 	if k.process == p {
@@ -212,5 +211,6 @@ func (p *process) die(why string) {
 	case k.died <- why:
 	default:
 	}
+	p.cancel()
 	go p.stop()
 }
