@@ -106,7 +106,7 @@ func (m *Monitor) readBootID() string {
 	if err != nil {
 		return ""
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	data, err := root.ReadFile("sys/kernel/random/boot_id")
 	if err != nil {
 		m.cfg.Log.Warn("the boot id cannot be read", "reason", err)
@@ -122,7 +122,7 @@ func (m *Monitor) sessions(ctx context.Context) error {
 		began := time.Now()
 		err := m.session(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // a session that was told to end has done what it should
 		}
 		if errors.Is(err, errRenew) {
 			continue
@@ -191,7 +191,7 @@ func (m *Monitor) ask(ctx context.Context, f func()) error {
 	return nil
 }
 
-// returned hears from the queues that a stuck call came back: its GPU is looked at at once.
+// returned hears from the queues that a stuck call came back: its GPU is looked at anew.
 func (m *Monitor) returned(Stuck) { m.Refresh() }
 
 // Refresh looks at all GPUs now rather than at the next interval.
@@ -211,16 +211,17 @@ func (m *Monitor) Refresh() {
 
 // Clear ends the recorded reasons for a GPU's bad health: an administrator has seen to it.
 func (m *Monitor) Clear(ctx context.Context, uuid UUID) error {
-	err := error(ErrUnknownGPU)
-	if e := m.ask(ctx, func() {
+	known := false
+	err := m.ask(ctx, func() {
 		if t := m.known[uuid]; t != nil {
+			known = true
 			t.machine.Clear()
-			err = nil
 			m.save()
 			m.publish()
 		}
-	}); e != nil {
-		return e
+	})
+	if err == nil && !known {
+		err = ErrUnknownGPU
 	}
 	return err
 }

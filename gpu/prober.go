@@ -224,7 +224,7 @@ func numaNode(sysRoot string, pci PCIAddress) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open the sys root: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	data, err := root.ReadFile(path.Join("bus/pci/devices", string(pci), "numa_node"))
 	if err != nil {
 		return -1, fmt.Errorf("read its sysfs entry: %w", err)

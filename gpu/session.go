@@ -91,7 +91,7 @@ func (m *Monitor) session(ctx context.Context) error {
 	m.mu.Lock()
 	clear(m.slots)
 	m.mu.Unlock()
-	m.close()
+	m.close() //nolint:contextcheck // it ends after its context did
 	return err
 }
 

@@ -69,7 +69,7 @@ func loadState(dir, bootID string) (state, error) {
 	if err != nil {
 		return state{}, fmt.Errorf("open the state folder: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	data, err := root.ReadFile(stateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return state{}, nil

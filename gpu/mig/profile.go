@@ -89,9 +89,10 @@ func ParseProfile(name string) (Profile, error) {
 	if p.Compute > p.Slices {
 		return fail("more compute slices than GPU slices")
 	}
-	if p.Compute == 0 {
+	switch p.Compute {
+	case 0:
 		p.Compute = p.Slices
-	} else if p.Compute == p.Slices {
+	case p.Slices:
 		return fail("a compute instance of full size is written without the <n>c part")
 	}
 	p.Attributes = name[end:]

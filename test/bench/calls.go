@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -56,7 +57,7 @@ func measureCalls(ctx context.Context, dir, binary string, n node, runs int) (*c
 	f := &callFigures{node: n.name}
 	calls, p99s := map[string][]float64{}, map[string][]float64{}
 	for i := range runs {
-		b, err := begin(ctx, filepath.Join(dir, fmt.Sprint(i)), binary, n)
+		b, err := begin(ctx, filepath.Join(dir, strconv.Itoa(i)), binary, n)
 		if err != nil {
 			return nil, err
 		}

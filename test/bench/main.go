@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -55,7 +56,7 @@ func run(ctx context.Context, runs int, rest time.Duration) error {
 	cpu := &figure{id: "2.8d", name: "CPU at rest", unit: "% of a core", bar: 0.5}
 	var calls []*callFigures
 	for i := range runs {
-		b, err := begin(ctx, filepath.Join(dir, fmt.Sprint(i)), binary, slots())
+		b, err := begin(ctx, filepath.Join(dir, strconv.Itoa(i)), binary, slots())
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 func run(ctx context.Context, m *testing.M) int {
 	dir, err := os.MkdirTemp("", "gpulet-e2e")
 	if err == nil {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		here, err = begin(ctx, dir)
 	}
 	if err != nil {

@@ -20,7 +20,7 @@ func (m *machine) status(t *testing.T) agent.Status {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	s, err := agent.Client{Socket: agent.Socket(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))}.Status(ctx)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ type view struct {
 // gpuPod is a pod whose container runs the probe with so many of one resource.
 func gpuPod(name, node, resource string, n int) kube.Pod {
 	return kube.Pod{Name: name, Node: node, Containers: []kube.Container{{
-		Image: probeImage, Resources: map[string]string{resource: fmt.Sprint(n)},
+		Image: probeImage, Resources: map[string]string{resource: strconv.Itoa(n)},
 	}}}
 }
 
@@ -75,7 +76,7 @@ func (m *machine) given(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	list, err := podresources.NewPodResourcesListerClient(conn).List(ctx, &podresources.ListPodResourcesRequest{}, grpc.WaitForReady(true))

@@ -57,7 +57,7 @@ func serve(ctx context.Context, dir, resource string, count int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := api.NewRegistrationClient(conn).Register(ctx, &api.RegisterRequest{Version: api.Version, Endpoint: "plain.sock", ResourceName: resource}); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}

@@ -81,11 +81,8 @@ func look() View {
 		v.Env[name] = value
 	}
 	_ = filepath.WalkDir("/dev", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasPrefix(path, "/dev/nvidia") {
-			return nil
-		}
 		var st unix.Stat_t
-		if unix.Stat(path, &st) == nil {
+		if err == nil && !d.IsDir() && strings.HasPrefix(path, "/dev/nvidia") && unix.Stat(path, &st) == nil {
 			v.Devices[path] = [2]uint32{unix.Major(st.Rdev), unix.Minor(st.Rdev)}
 		}
 		return nil
