@@ -93,7 +93,7 @@ func TestFlips(t *testing.T) {
 	last := time.Now()
 	ctx := within(t, 40*time.Minute)
 	for ; done < total && ctx.Err() == nil; pause(ctx, 300*time.Millisecond) {
-		if time.Since(last) > 10*time.Second && made < total {
+		if time.Since(last) > 5*time.Second && made < total {
 			flips++
 			m.configure(t, flip(flips))
 			last = time.Now()
@@ -119,7 +119,7 @@ func TestFlips(t *testing.T) {
 				open++
 			}
 		}
-		for ; open < 30 && made < total; open++ {
+		for ; open < 20 && made < total; open++ {
 			p := gpuPod(fmt.Sprintf("flip-%d", made), m.Name(), names[made%2], 1)
 			p.Containers[0].Command = []string{"/probe", "--for", "500ms"}
 			create(t, p)

@@ -65,7 +65,7 @@ func serve(ctx context.Context, dir, resource string, count int) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 		if now, err := os.Stat(kubelet); err == nil && !os.SameFile(before, now) {
 			return nil
