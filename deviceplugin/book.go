@@ -31,8 +31,9 @@ func (s stage) String() string {
 type spot struct {
 	key
 	device gpu.Device
-	named  Named // as it was named last
-	wanted bool  // it still is named so
+	named  Named  // as it was named last
+	wanted bool   // it still is named so
+	barred string // why it is to leave although it is wanted
 	stage  stage
 	since  time.Time // of the stage
 	why    string    // what it waits for
@@ -121,10 +122,10 @@ func (b *book) wake(at time.Time) {
 	}
 }
 
-// want takes over the names. What is no longer wanted begins to leave.
+// want takes over the names. What is no longer wanted, or is barred, begins to leave.
 func (b *book) want(f facts) {
 	for _, s := range b.spots {
-		s.wanted = false
+		s.wanted, s.barred = false, ""
 	}
 	for _, n := range f.naming.Devices {
 		k := key{n.Resource, n.ID}
@@ -134,14 +135,17 @@ func (b *book) want(f facts) {
 			b.spots[k] = s
 		}
 		s.wanted, s.named, s.device = true, n, n.Device
-		if s.stage == lowering {
-			s.enter(live, b.now, "")
-		}
 	}
 	for k, s := range b.spots {
+		if s.wanted {
+			s.barred = b.crowded(s)
+		}
 		switch {
-		case s.wanted:
-		case s.stage == unlisted:
+		case s.wanted && s.barred == "":
+			if s.stage == lowering {
+				s.enter(live, b.now, "")
+			}
+		case s.stage == unlisted && !s.wanted:
 			delete(b.spots, k)
 		case s.stage == live && s.entry.healthy:
 			s.enter(lowering, b.now, "")
@@ -164,7 +168,7 @@ func (b *book) grant(f facts) {
 		if s.stage == live {
 			continue
 		}
-		s.why = b.blocked(s)
+		s.why = cmp.Or(s.barred, b.blocked(s))
 		for _, other := range on[s.device.GPU] {
 			if s.why == "" && collides(s.key, s.device, other.key, other.device) {
 				s.why = "the same hardware is still offered as " + other.resource + " " + other.id
@@ -226,6 +230,11 @@ func (b *book) fault(s *spot, f facts) string {
 	if why := b.blocked(s); why != "" {
 		return why
 	}
+	for _, c := range s.claims {
+		if c.Unrecorded { // it would be given away
+			return who(c) + " has it, and the kubelet has no record of that any more"
+		}
+	}
 	if f.ready != nil {
 		if err := f.ready(s.named); err != nil {
 			b.wake(b.now.Add(s.readyPause(b.now)))
@@ -239,7 +248,7 @@ func (b *book) fault(s *spot, f facts) string {
 		b.wake(until)
 		return why
 	}
-	return b.crowded(s)
+	return ""
 }
 
 // readyPause is between two looks at whether a spec is written: soon at first, seldom where it stays away.

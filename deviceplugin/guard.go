@@ -87,7 +87,7 @@ func (b *book) device(id string, f facts) (gpu.Device, bool) {
 
 // crowded names who has a share of a device that is shared by fewer now: for each such pod one share less is free.
 func (b *book) crowded(s *spot) string {
-	if s.device.Replica == 0 {
+	if s.device.Replica == 0 || len(s.claims) > 0 {
 		return ""
 	}
 	var former []held

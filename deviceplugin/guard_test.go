@@ -28,7 +28,7 @@ func TestGuard(t *testing.T) {
 		{"a replica, now whole", mixed(), node("", ""), kubelet.Claim{Resource: GPUResource, ID: "GPU-0::1"}, GPUResource, "GPU-0::1! GPU-1"},
 		{"whole, now replicas", twice, node("", ""), kubelet.Claim{Resource: GPUResource, ID: "GPU-0"}, GPUResource, "GPU-0! GPU-1::0 GPU-1::1"},
 		{"a replica, and its sisters", twice, node(""), kubelet.Claim{Resource: GPUResource, ID: "GPU-0::0"}, GPUResource, "GPU-0::0 GPU-0::1"},
-		{"a share from before there were fewer", twice, node(""), kubelet.Claim{Resource: GPUResource, ID: "GPU-0::2"}, GPUResource, "GPU-0::0 GPU-0::1! GPU-0::2!"},
+		{"a share from before there were fewer", twice, node(""), kubelet.Claim{Resource: GPUResource, ID: "GPU-0::2"}, GPUResource, "GPU-0::0 GPU-0::2!"},
 		{"a replica of a renamed resource", twice, node(""), kubelet.Claim{Resource: "nvidia.com/old", ID: "GPU-0::0"}, GPUResource, ""},
 		{
 			"the place of an instance that is no more", mixed(), node("1g.10gb@2:1 1g.10gb@4:1"),
