@@ -75,12 +75,19 @@ func (m *Manager) send(f facts, now time.Time) (again time.Time) {
 	if m.busy {
 		return time.Time{}
 	}
-	t := task{ask: m.cfg.Resources != nil && m.book.doubts() && !now.Before(m.asked.Add(askPause))}
+	var t task
+	unsure := false
 	if m.cfg.Node != nil {
 		if now.Before(m.retry) {
 			again = m.retry
 		} else {
-			t.counts, again = m.book.due(f)
+			t.counts, unsure, again = m.book.due(f)
+		}
+	}
+	if m.cfg.Resources != nil && (unsure || m.book.doubts()) {
+		t.ask = !now.Before(m.asked.Add(askPause))
+		if !t.ask {
+			m.book.wake(m.asked.Add(askPause))
 		}
 	}
 	if len(t.counts) == 0 && !t.ask {
@@ -124,10 +131,10 @@ func (b *book) counts() map[string]Count {
 	return counts
 }
 
-// due is what has to be patched now, and when to look again. Numbers go up only after the kubelet has the list: a pod that
-// came earlier would be failed. Down they go at any time.
-func (b *book) due(f facts) (map[string]Count, time.Time) {
-	counts := map[string]Count{}
+// due is what has to be patched now, whether the kubelet has to be asked first, and when to look again. Numbers go up only after
+// the kubelet has taken the list in: a pod that came earlier would be failed. Down they go at any time.
+func (b *book) due(f facts) (counts map[string]Count, unsure bool, again time.Time) {
+	counts = map[string]Count{}
 	lowers := map[string]bool{}
 	for _, s := range b.spots {
 		lowers[s.resource] = lowers[s.resource] || s.stage == lowering
@@ -142,13 +149,29 @@ func (b *book) due(f facts) (map[string]Count, time.Time) {
 			if lowers[resource] && raised && !b.now.Before(was.at.Add(insist)) {
 				counts[resource] = want
 			}
-		case told:
+		case told && (known && want.Allocatable <= was.Allocatable || b.taken(resource, want, f)):
 			counts[resource] = want
+		case told:
+			unsure = true
 		case known && want.Allocatable < was.Allocatable:
 			counts[resource] = Count{Capacity: max(was.Capacity, want.Allocatable), Allocatable: want.Allocatable}
 		}
 	}
-	return counts, b.removals(f, counts)
+	return counts, unsure, b.removals(f, counts)
+}
+
+// taken reports whether the kubelet has worked on the newest list of a resource, as far as it can be asked.
+func (b *book) taken(resource string, want Count, f facts) bool {
+	sh := b.shelves[resource]
+	if sh.toldVersion != sh.table.version {
+		sh.told, sh.toldVersion = b.now, sh.table.version
+	}
+	late := sh.told.Add(noticed)
+	if f.counted == nil || !f.counted.Synced || !b.now.Before(late) {
+		return true
+	}
+	b.wake(late)
+	return f.counted.At.After(sh.told) && int64(len(f.counted.Allocatable[resource])) >= want.Allocatable
 }
 
 // removals adds the names that ended: once as they end, and once the kubelet has let go of them.

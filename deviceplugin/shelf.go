@@ -9,6 +9,9 @@ import (
 type shelf struct {
 	table *table
 	empty time.Time // since when it has no device; zero while it has
+	// told is when the table of that version was first seen to be with the kubelet.
+	told        time.Time
+	toldVersion uint64
 }
 
 // emptyFor is how long a resource without devices stays registered: the kubelet's node status period, so that the Node
