@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gpulet/gpulet/agent/config"
+	"github.com/gpulet/gpulet/gpu/statefile"
 )
 
 // The files of the lock in the state folder. The lock itself is a flock, so it ends with its process whatever happens to it.
@@ -119,7 +119,7 @@ func (l *Lock) tell() error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", ownerFile, err)
 	}
-	return config.ReplaceFile(filepath.Join(l.dir, ownerFile), data, 0o644)
+	return statefile.Replace(filepath.Join(l.dir, ownerFile), data, 0o644)
 }
 
 // Listed says, for the one who had the lock before, that the kubelet has all lists.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpulet/gpulet/agent/config"
 	"github.com/gpulet/gpulet/gpu/gpufake"
+	"github.com/gpulet/gpulet/gpu/statefile"
 	"github.com/gpulet/gpulet/test/fakekubelet"
 )
 
@@ -35,7 +36,7 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) configure(text string) {
 	m.t.Helper()
-	if err := config.ReplaceFile(m.config, []byte(text), 0o644); err != nil {
+	if err := statefile.Replace(m.config, []byte(text), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/gpulet/gpulet/gpu/statefile"
 )
 
 func errIs(err, target error) bool { return errors.Is(err, target) }
@@ -90,36 +92,5 @@ func saveState(dir string, s state) (err error) {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", stateFile, err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the state folder: %w", err)
-	}
-	f, err := os.CreateTemp(dir, "."+stateFile+"-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", stateFile, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, stateFile))
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", stateFile, err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return statefile.Replace(filepath.Join(dir, stateFile), data, 0o644)
 }

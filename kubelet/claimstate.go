@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/gpulet/gpulet/gpu/statefile"
 )
 
 // claimsFile is the name of the claims' file in the state folder, claimsVersion that of its form.
@@ -72,38 +74,7 @@ func saveClaims(dir string, s claimState) (err error) {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", claimsFile, err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the state folder: %w", err)
-	}
-	f, err := os.CreateTemp(dir, "."+claimsFile+"-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", claimsFile, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, claimsFile))
-	}
-	if err == nil {
-		err = syncFolder(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", claimsFile, err)
-	}
-	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return statefile.Replace(filepath.Join(dir, claimsFile), data, 0o644)
 }
 
 // restore takes the claims of an earlier process into the book.

@@ -13,6 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/statefile"
 )
 
 // lastGood is the file in the state folder that keeps the content that was right last, so that a mistake in the
@@ -177,7 +178,7 @@ func (w *Watcher) keep(data []byte) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return
 	}
-	if err := ReplaceFile(path, data, 0o644); err != nil {
+	if err := statefile.Replace(path, data, 0o644); err != nil {
 		w.log.Warn("the configuration is not kept over a restart", "reason", err)
 	}
 }

@@ -1,4 +1,5 @@
-package config
+// Package statefile writes the files that outlive the agent. It knows nothing of what is in them.
+package statefile
 
 import (
 	"errors"
@@ -8,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// ReplaceFile writes a file as a whole, in a folder that it makes: who reads it gets the old content or the new.
-func ReplaceFile(path string, data []byte, mode fs.FileMode) (err error) {
+// Replace writes a file as a whole, in a folder that it makes: who reads it gets the old content or the new, also after a crash.
+func Replace(path string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
