@@ -132,8 +132,10 @@ func (p *process) fits(object *corev1.Pod) error {
 	d.mu.Unlock()
 	used := map[string]int64{}
 	p.k.mu.Lock()
-	for uid, other := range p.k.pods {
-		if uid != string(object.UID) && !other.ended {
+	mine := p.k.pods[string(object.UID)]
+	for _, other := range p.k.pods {
+		// A kubelet that starts admits the pods one after another: those that come later are not there yet.
+		if mine != nil && other.created < mine.created && !other.ended {
 			for r, n := range effective(other.object) {
 				used[r] += n
 			}
