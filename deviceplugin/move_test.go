@@ -178,3 +178,18 @@ func TestTheListComesBeforeTheNumber(t *testing.T) {
 		t.Errorf("the Node says %+v", c)
 	}
 }
+
+// A kubelet that comes back has set the Node to 0, and would say so for ten seconds.
+func TestTheNodeIsToldAgainAfterTheKubeletsRestart(t *testing.T) {
+	w := newWorld(t, mixed(), node(""))
+	w.pass(time.Second, true)
+	k := w.kubelet[GPUResource]
+	delete(k.from.streams, k.stream)
+	k.devices, k.from, k.stream = map[string]bool{}, nil, nil
+	w.node.set(GPUResource, 0)
+	w.step()
+	w.pass(10*time.Millisecond, true)
+	if c := w.node.says(GPUResource); c.Allocatable != 1 {
+		t.Errorf("the Node says %+v", c)
+	}
+}
