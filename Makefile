@@ -59,7 +59,8 @@ e2e: build ## the short end-to-end tests on the real cluster (root)
 	$(GO) test -tags e2e -timeout 30m -count 1 -v -short ./test/e2e/...
 
 .PHONY: bench
-bench: build ## benchmarks; results belong in docs/benchmarks.md
+bench: ## benchmarks: the agent's process, then its parts; results belong in docs/benchmarks.md
+	$(GO) run ./test/bench
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./deviceplugin/... ./gpu/... ./kubelet/...
 
 .PHONY: prove

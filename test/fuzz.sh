@@ -7,7 +7,7 @@ go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}'
 	while read -r pkg dir; do
 		for f in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //' | sort -u); do
 			echo "fuzz $pkg $f"
-			go test -run '^$' -fuzz "^$f\$" -fuzztime "$time" "$pkg"
+			go test -run '^$' -fuzz "^$f\$" -fuzztime "$time" -fuzzminimizetime 10x "$pkg"
 			n=$((n + 1))
 		done
 	done

@@ -228,7 +228,11 @@ func TestRegistrationTime(t *testing.T) {
 	m := machines(t, mixed)[0]
 	m.offers(t, mixedOffers, 20*time.Second)
 	var took []time.Duration
-	for range 5 {
+	rounds := 5
+	if testing.Short() {
+		rounds = 2
+	}
+	for range rounds {
 		if err := m.StopKubelet(); err != nil {
 			t.Fatal(err)
 		}
@@ -259,8 +263,9 @@ func TestRegistrationTime(t *testing.T) {
 		took = append(took, last.Sub(began))
 	}
 	slices.Sort(took)
-	proof("2.2b", "median %s, most %s, of %d restarts with %d resources", took[2].Round(time.Millisecond), took[4].Round(time.Millisecond), len(took), len(mixedOffers))
-	if took[2] > time.Second {
+	middle := took[len(took)/2]
+	proof("2.2b", "median %s, most %s, of %d restarts with %d resources", middle.Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond), len(took), len(mixedOffers))
+	if middle > time.Second {
 		t.Errorf("registration took %v", took)
 	}
 }
