@@ -133,7 +133,7 @@ func (w *watcher) follow() {
 	notify, err := fsnotify.NewWatcher()
 	if err == nil {
 		if err = notify.Add(w.cfg.Dir); err != nil {
-			_ = notify.Close()
+			closeNotify(notify)
 		}
 	}
 	if err != nil {
@@ -148,7 +148,25 @@ func (w *watcher) follow() {
 
 func (w *watcher) stop() {
 	if w.notify != nil {
-		_ = w.notify.Close()
+		closeNotify(w.notify)
 		w.notify = nil
+	}
+}
+
+// closeNotify closes it and takes what it still has to say meanwhile: fsnotify (1.10.1) says that it cannot stop to watch a directory
+// that was moved and removed while it holds the lock that Close wants.
+func closeNotify(notify *fsnotify.Watcher) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = notify.Close()
+	}()
+	for {
+		select {
+		case <-closed:
+			return
+		case <-notify.Events:
+		case <-notify.Errors:
+		}
 	}
 }
