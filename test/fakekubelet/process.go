@@ -144,7 +144,8 @@ func removeSockets(dir string) error {
 	}
 	for _, e := range entries {
 		if e.Type()&fs.ModeSocket != 0 {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			// Plugins remove their own, too.
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
