@@ -268,7 +268,7 @@ func TestHostile(t *testing.T) {
 			} else if len(err.Error()) > 100_000 {
 				t.Errorf("an error of %d characters", len(err.Error()))
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > time.Minute { // what blows up takes hours
 				t.Errorf("it took %s", took)
 			}
 		})
