@@ -95,7 +95,7 @@ func (n *node) finish() {
 	}
 	n.audit()
 	if n.t.Failed() {
-		n.t.Logf("the agent's log:\n%s", n.log.tail(80))
+		n.t.Logf("the agent's log:\n%s", n.log.tail(logged))
 	}
 }
 
@@ -113,16 +113,19 @@ func (n *node) await(what string, is func(agent.Status) bool) (s agent.Status) {
 	n.t.Helper()
 	ctx, cancel := within(n.t)
 	defer cancel()
-	var err error
 	for {
-		if s, err = n.agent.Client().Status(ctx); err == nil && is(s) {
-			return s
+		now, err := n.agent.Client().Status(ctx)
+		if err == nil && is(now) {
+			return now
+		}
+		if err == nil {
+			s = now
 		}
 		if e := n.agent.Running(); e != nil {
 			n.t.Fatalf("waiting for %s: %v", what, e)
 		}
 		if !pause(ctx, 50*time.Millisecond) {
-			n.t.Fatalf("never: %s; %v; not ready: %q, moves: %+v, withheld: %+v", what, err, s.NotReady, s.Moves, s.Withheld)
+			n.t.Fatalf("never: %s; %v; not ready: %q, moves: %+v, withheld: %+v, claims: %+v", what, err, s.NotReady, s.Moves, s.Withheld, s.Claims)
 		}
 	}
 }
@@ -163,9 +166,13 @@ func (n *node) healthy() map[string][]string {
 
 // run runs a pod that asks for so many of a resource.
 func (n *node) run(resource string, count int64) (fakekubelet.Pod, error) {
+	return n.runPod(fakekubelet.Requesting("", resource, count), resource)
+}
+
+func (n *node) runPod(spec fakekubelet.PodSpec, resource string) (fakekubelet.Pod, error) {
 	ctx, cancel := within(n.t)
 	defer cancel()
-	pod, err := n.kubelet.Admit(ctx, fakekubelet.Requesting("", resource, count))
+	pod, err := n.kubelet.Admit(ctx, spec)
 	if err != nil {
 		return pod, err
 	}
@@ -247,6 +254,9 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
+
+// logged is how much of the agent's log a failed test shows, in lines.
+const logged = 400
 
 func (l *lines) tail(n int) string {
 	all := strings.Split(strings.TrimSpace(l.String()), "\n")

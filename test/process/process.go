@@ -114,11 +114,25 @@ func (a *Agent) Kill() {
 	<-a.done
 }
 
-// Stop asks the agent to end and waits; the error is its exit status.
+// stopTime is how long an agent may take to end in good order: it waits 5 s for a successor.
+const stopTime = 15 * time.Second
+
+// Stop asks the agent to end and waits; the error is its exit status. An agent that goes on writes its goroutines to the log and
+// is killed.
 func (a *Agent) Stop() error {
 	_ = a.cmd.Process.Signal(syscall.SIGTERM)
-	<-a.done
-	return a.err
+	select {
+	case <-a.done:
+		return a.err
+	case <-time.After(stopTime):
+	}
+	_ = a.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-a.done:
+	case <-time.After(stopTime):
+		a.Kill()
+	}
+	return fmt.Errorf("it did not end %v after SIGTERM", stopTime)
 }
 
 // Wait waits until the agent ends by itself, or ctx does. The code is its exit code, -1 when a signal ended it.
