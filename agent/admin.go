@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gpulet/gpulet/agent/config"
 	"github.com/gpulet/gpulet/gpu"
@@ -17,22 +22,57 @@ import (
 // Socket is the admin socket below a run folder. Only root can reach it: it may change things.
 func Socket(runDir string) string { return filepath.Join(runDir, "admin.sock") }
 
+// adminLook is between two looks at whether the admin socket is still there.
+const adminLook = time.Second
+
 // serveAdmin serves the admin socket until ctx ends. A folder that cannot hold it costs the CLI, not the GPUs.
+// Two agents of a node may share the folder, and the younger takes the path. If it goes first, the path leads nowhere, and
+// the other takes it back.
 func (a *Agent) serveAdmin(ctx context.Context) error {
 	dir := a.running.Config.Process.RunDir
-	l, err := listenAdmin(ctx, dir)
-	if err != nil {
-		a.log.Warn("no admin socket: `gpulet status` and changes by command do not work", "reason", err)
-		return nil
+	for ctx.Err() == nil {
+		l, err := listenAdmin(ctx, dir)
+		if err != nil {
+			a.log.Warn("no admin socket: `gpulet status` and changes by command do not work", "reason", err)
+			return nil
+		}
+		serving, stop := context.WithCancel(ctx)
+		var g errgroup.Group
+		g.Go(func() error { return serve(serving, l, a.adminHandler()) })
+		awaitDead(ctx, Socket(dir))
+		stop()
+		if err := g.Wait(); err != nil {
+			return err
+		}
 	}
-	return serve(ctx, l, a.adminHandler())
+	return nil
+}
+
+// awaitDead returns when nobody answers on a socket, or ctx ends.
+func awaitDead(ctx context.Context, path string) {
+	tick := time.NewTicker(adminLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err == nil {
+			_ = conn.Close()
+		}
+	}
 }
 
 func listenAdmin(ctx context.Context, dir string) (net.Listener, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run folder: %w", err)
 	}
-	// Made under another name: until its mode is set nobody finds it. What is there is of an agent that is gone.
+	// Made under another name: until its mode is set nobody finds it.
 	path := Socket(dir)
 	hidden := fmt.Sprintf("%s.%d", path, os.Getpid())
 	_ = os.Remove(hidden)

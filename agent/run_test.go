@@ -204,6 +204,26 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// An upgrade that is taken back leaves the agent that stays with an admin socket: the waiting one had taken its path.
+func TestAdminAfterRollback(t *testing.T) {
+	m := newMachine(t)
+	p := m.start("v1", gpufake.T4(0))
+	p.await("ready", ready)
+	second, err := listenAdmin(t.Context(), filepath.Dir(p.client.Socket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = second.Close()
+	if _, err := p.client.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Fatalf("the path leads to %v", err)
+	}
+	p.await("an answer again", ready)
+	if err := os.Remove(p.client.Socket); err != nil { // a cleaner of temporary files
+		t.Fatal(err)
+	}
+	p.await("an answer once more", ready)
+}
+
 // A state folder that cannot be had ends the agent with the reason.
 func TestNoState(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
