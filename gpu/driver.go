@@ -148,7 +148,12 @@ type Condition struct {
 	RemapPending, RemapFailed bool
 	Recovery                  Recovery
 	Fabric                    Fabric
+	// Unread are the parts that could not be read this time, and would be at another.
+	Unread Unread
 }
+
+// Unread names parts of a Condition. What a GPU or driver never tells is not unread: it is zero.
+type Unread struct{ Uncorrected, Remap, Recovery, Fabric bool }
 
 // NoInstance stands in GPU-instance and compute-instance ids for "the whole GPU", as in the driver.
 const NoInstance = 0xFFFFFFFF

@@ -61,16 +61,14 @@ type Machine struct {
 	policy   HealthPolicy
 	causes   map[causeKey]*Cause
 	devices  map[[2]uint32]UUID // MIG devices by ids, as last seen
-	baseline uint64             // uncorrected errors that are known
-	probed   bool
-	was      Recovery
-	broken   bool // out of reach since the last answer
+	memory   Memory
 	failures int
 }
 
 // NewMachine makes a healthy machine, with causes from the state file.
 func NewMachine(policy HealthPolicy, known []Cause) *Machine {
 	m := &Machine{policy: policy, causes: map[causeKey]*Cause{}}
+	m.memory.Condition.Unread = Unread{true, true, true, true}
 	for _, c := range known {
 		c.active = false
 		m.causes[causeKey{c.Kind, c.GPUInstance, c.ComputeInstance}] = &c
@@ -148,13 +146,15 @@ func (m *Machine) Observe(p Probe) {
 		return
 	}
 	m.failures = 0
-	reset := p.Restarted || m.broken || m.was != RecoveryNone && p.Condition.Recovery == RecoveryNone ||
-		m.probed && p.Condition.Uncorrected < m.baseline // the counts start anew with the GPU
-	m.broken, m.was = false, p.Condition.Recovery
+	last := m.memory.Condition
+	p.Condition = p.Condition.over(last)
+	reset := p.Restarted || m.memory.Lost || last.Recovery != RecoveryNone && p.Condition.Recovery == RecoveryNone ||
+		p.Condition.Uncorrected < last.Uncorrected // the counts start anew with the GPU
+	m.memory = Memory{Condition: p.Condition}
 	for _, kind := range []string{"lost", "silent", "failing"} {
 		m.level(p.At, false, Cause{Kind: kind})
 	}
-	m.conditions(p)
+	m.conditions(p, last)
 	m.forget(p.Layout)
 	sick := false
 	for _, c := range m.causes {
@@ -172,7 +172,6 @@ func (m *Machine) Observe(p Probe) {
 			delete(m.causes, k)
 		}
 	}
-	m.probed = true
 }
 
 // unanswered is a probe that failed: recovery begins anew with the next answer.
@@ -185,7 +184,7 @@ func (m *Machine) unanswered(p Probe) {
 	})
 	m.level(p.At, silent, Cause{Kind: "silent", State: Unhealthy, Reason: p.Err.Error() + "; it returns when the driver answers"})
 	if lost {
-		m.broken = true
+		m.memory.Lost = true
 	}
 	if !lost && !silent {
 		m.failures++
@@ -200,16 +199,15 @@ func (m *Machine) unanswered(p Probe) {
 	}
 }
 
-// conditions sets the level causes of an answered probe.
-func (m *Machine) conditions(p Probe) {
+// conditions sets the level causes of an answered probe; last is the condition before.
+func (m *Machine) conditions(p Probe, last Condition) {
 	c := p.Condition
-	if m.probed && c.Uncorrected > m.baseline {
+	if !last.Unread.Uncorrected && c.Uncorrected > last.Uncorrected {
 		m.add(Cause{
 			Kind: "ecc", GPUInstance: NoInstance, ComputeInstance: NoInstance, State: Suspect, Since: p.At, Cure: CureProbe,
-			Reason: fmt.Sprintf("%d uncorrectable memory errors at %s UTC; probes decide", c.Uncorrected-m.baseline, p.At.UTC().Format("15:04:05")),
+			Reason: fmt.Sprintf("%d uncorrectable memory errors at %s UTC; probes decide", c.Uncorrected-last.Uncorrected, p.At.UTC().Format("15:04:05")),
 		})
 	}
-	m.baseline = c.Uncorrected
 	m.level(p.At, c.RemapFailed, Cause{Kind: "remap-failed", State: Unhealthy, Reason: "a faulty memory row could not be replaced; the GPU needs service"})
 	m.level(p.At, c.RemapPending && !c.RemapFailed, Cause{
 		Kind: "remap-pending", State: Draining,
@@ -299,8 +297,10 @@ func (m *Machine) Instance(gi uint32) Health { return m.worst(gi, NoInstance) }
 // Compute is the health of a compute instance apart from what it is in.
 func (m *Machine) Compute(gi, ci uint32) Health { return m.worst(gi, ci) }
 
-// Clear ends every cause: an administrator says that the GPU is well. Levels return with the next probe.
-func (m *Machine) Clear() { clear(m.causes) }
+// Clear ends every cause that the last probe did not see: an administrator says that the GPU is well.
+func (m *Machine) Clear() {
+	maps.DeleteFunc(m.causes, func(_ causeKey, c *Cause) bool { return !c.active })
+}
 
 // Causes are the causes to store: those that a probe would not tell anew.
 func (m *Machine) Causes() (out []Cause) {

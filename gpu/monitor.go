@@ -36,6 +36,7 @@ type Monitor struct {
 	last      *Snapshot
 	lastSaved string
 	bootID    string
+	module    uint64 // see state
 	quiet     map[UUID]bool
 	stale     bool
 	renewed   time.Time // when a session was last ended because every GPU failed
@@ -89,11 +90,17 @@ func (m *Monitor) Run(ctx context.Context) error {
 	if err != nil {
 		m.cfg.Log.Warn("health of earlier runs is not known", "reason", err)
 	}
+	m.module = moduleInode(m.cfg.SysRoot)
 	for _, g := range s.GPUs {
-		m.known[g.Identity.UUID] = &tracked{
+		t := &tracked{
 			index: g.Index, static: static{id: g.Identity, numa: -1}, probe: Probe{Layout: g.Layout},
-			machine: NewMachine(m.cfg.Health, g.Causes),
+			machine:   NewMachine(m.cfg.Health, g.Causes),
+			restarted: s.Module != 0 && m.module != 0 && s.Module != m.module,
 		}
+		if g.Memory != nil {
+			t.machine.Remember(*g.Memory)
+		}
+		m.known[g.Identity.UUID] = t
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.sessions(ctx) })

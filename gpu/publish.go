@@ -119,10 +119,13 @@ func (t *tracked) gpu() GPU {
 
 // save hands what has to outlive the agent to the saver if it changed.
 func (m *Monitor) save() {
-	s := state{Version: stateVersion, BootID: m.bootID}
+	s := state{Version: stateVersion, BootID: m.bootID, Module: m.module}
 	for _, uuid := range slices.Sorted(maps.Keys(m.known)) {
 		t := m.known[uuid]
-		s.GPUs = append(s.GPUs, seenState{Index: t.index, Identity: t.static.id, Layout: t.probe.Layout, Causes: t.machine.Causes()})
+		memory := t.machine.Memory()
+		s.GPUs = append(s.GPUs, seenState{
+			Index: t.index, Identity: t.static.id, Layout: t.probe.Layout, Causes: t.machine.Causes(), Memory: &memory,
+		})
 	}
 	data, err := json.Marshal(s)
 	if err != nil || string(data) == m.lastSaved {

@@ -61,7 +61,7 @@ func (m *Monitor) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.driver, m.gaps = o.info, o.gaps
+	m.driver, m.gaps, m.module = o.info, o.gaps, moduleInode(m.cfg.SysRoot)
 	ctx, cancel := context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	in := inbox{reports: make(chan report), events: make(chan seen)}
@@ -257,6 +257,7 @@ func (m *Monitor) take(r report) error {
 		t.probe, t.gaps, t.answered, t.restarted = r.probe, r.gaps, true, false
 	}
 	t.machine.Observe(r.probe)
+	t.probe.Condition = t.machine.Memory().Condition
 	return nil
 }
 

@@ -21,9 +21,11 @@ const stateVersion = 1
 
 // state is what outlives the agent: the GPUs of this boot and why they are not healthy.
 type state struct {
-	Version int         `json:"version"`
-	BootID  string      `json:"bootID"`
-	GPUs    []seenState `json:"gpus"`
+	Version int    `json:"version"`
+	BootID  string `json:"bootID"`
+	// Module is the inode of the kernel module's folder in sysfs: another one when the driver was loaded anew. 0: not known.
+	Module uint64      `json:"module,omitempty"`
+	GPUs   []seenState `json:"gpus"`
 }
 
 type seenState struct {
@@ -32,6 +34,7 @@ type seenState struct {
 	// Layout is the last one seen, so that a GPU that is lost when the agent starts keeps the devices that it had.
 	Layout Layout  `json:"layout"`
 	Causes []Cause `json:"causes,omitempty"`
+	Memory *Memory `json:"memory,omitempty"`
 }
 
 // parseState reads a state file. One of another boot is empty: a reboot resets every GPU.

@@ -132,23 +132,29 @@ func (v *device) Condition() (gpu.Condition, []gpu.Gap, error) {
 	var c gpu.Condition
 	g := gapList{}
 	d := v.d
-	g.add("ECC errors", d.call("nvmlDeviceGetTotalEccErrors", func() (ret nv.Return) {
+	err := d.call("nvmlDeviceGetTotalEccErrors", func() (ret nv.Return) {
 		c.Uncorrected, ret = v.h.GetTotalEccErrors(nv.MEMORY_ERROR_TYPE_UNCORRECTED, nv.VOLATILE_ECC)
 		return ret
-	}))
+	})
+	g.add("ECC errors", err)
+	c.Unread.Uncorrected = unread(err)
 	if g.fatal != nil {
 		return c, nil, g.fatal
 	}
-	remaps := g.optional("row remapping", d.call("nvmlDeviceGetRemappedRows", func() (ret nv.Return) {
+	err = d.call("nvmlDeviceGetRemappedRows", func() (ret nv.Return) {
 		_, _, c.RemapPending, c.RemapFailed, ret = v.h.GetRemappedRows()
 		return ret
-	}))
-	if !remaps && g.fatal == nil {
-		g.add("row remapping and page retirement", d.call("nvmlDeviceGetRetiredPagesPendingStatus", func() nv.Return {
+	})
+	remaps := g.optional("row remapping", err)
+	c.Unread.Remap = unread(err)
+	if !remaps && !c.Unread.Remap && g.fatal == nil {
+		err = d.call("nvmlDeviceGetRetiredPagesPendingStatus", func() nv.Return {
 			pending, ret := v.h.GetRetiredPagesPendingStatus()
 			c.RemapPending = pending == nv.FEATURE_ENABLED
 			return ret
-		}))
+		})
+		g.add("row remapping and page retirement", err)
+		c.Unread.Remap = unread(err)
 	}
 	if g.fatal == nil {
 		v.recovery(&c, &g)
@@ -166,6 +172,7 @@ func (v *device) recovery(c *gpu.Condition, g *gapList) {
 	if err == nil {
 		err = wrap("field GPU_RECOVERY_ACTION", nv.Return(values[0].NvmlReturn))
 	}
+	c.Unread.Recovery = unread(err)
 	if !whole(err) && err != nil {
 		g.gaps = append(g.gaps, gpu.Gap{Feature: "recovery action", Reason: v.d.name() + ": " + err.Error()})
 		return
@@ -178,18 +185,21 @@ func (v *device) recovery(c *gpu.Condition, g *gapList) {
 // fabric asks the form with the newest structure that the driver knows.
 func (v *device) fabric(c *gpu.Condition, g *gapList) {
 	var state uint8
-	ok := g.optional("fabric state", v.d.call("nvmlDeviceGetGpuFabricInfoV", func() nv.Return {
+	err := v.d.call("nvmlDeviceGetGpuFabricInfoV", func() nv.Return {
 		f, ret := v.h.GetGpuFabricInfoV().V2()
 		state = f.State
 		return ret
-	}))
+	})
+	ok := g.optional("fabric state", err)
 	if !ok && g.fatal == nil && !v.d.has("nvmlDeviceGetGpuFabricInfoV") {
-		ok = g.optional("fabric state", v.d.call("nvmlDeviceGetGpuFabricInfo", func() nv.Return {
+		err = v.d.call("nvmlDeviceGetGpuFabricInfo", func() nv.Return {
 			f, ret := v.h.GetGpuFabricInfo()
 			state = f.State
 			return ret
-		}))
+		})
+		ok = g.optional("fabric state", err)
 	}
+	c.Unread.Fabric = unread(err)
 	if ok {
 		c.Fabric = gpu.Fabric(state)
 	}

@@ -66,6 +66,11 @@ func whole(err error) bool {
 	return errors.Is(err, gpu.ErrLost) || errors.Is(err, gpu.ErrSessionLost) || errors.Is(err, gpu.ErrNoDriver) || errors.Is(err, gpu.ErrLibraryStale)
 }
 
+// unread reports whether a field that there is could not be read. An invalid argument is a number that the driver does not know.
+func unread(err error) bool {
+	return err != nil && !errors.Is(err, gpu.ErrNotSupported) && !errors.Is(err, gpu.ErrMissing) && !errors.Is(err, gpu.ErrEnd)
+}
+
 // gapList turns the errors of single fields into gaps, and keeps the first that is about the whole GPU.
 type gapList struct {
 	gaps  []gpu.Gap
