@@ -55,7 +55,7 @@ func (a *Agent) own(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := a.newOwner(p)
+	o := a.newOwner(ctx, p)
 	a.owner.Store(o)
 	a.waits.Store(nil)
 	a.log.Info("this agent has the node")
@@ -80,7 +80,7 @@ func (a *Agent) own(ctx context.Context) error {
 }
 
 // newOwner makes the components; nothing runs yet.
-func (a *Agent) newOwner(p config.Process) *owner {
+func (a *Agent) newOwner(ctx context.Context, p config.Process) *owner {
 	o := &owner{gate: &kubelet.Gate{}}
 	kp := paths(p)
 	state, _ := a.config.States().Get()
@@ -96,7 +96,7 @@ func (a *Agent) newOwner(p config.Process) *owner {
 	o.specs = cdi.New(cdi.Config{
 		Dir: p.CDIDir, DriverRoot: p.DriverRoot, DevRoot: p.DevRoot, ProcRoot: p.ProcRoot,
 		HostDriverRoot: or(p.HostDriverRoot, p.DriverRoot), HostDevRoot: or(p.HostDevRoot, p.DevRoot),
-		HookHostPath: a.installHook(p), Log: a.log,
+		HookHostPath: a.installHook(ctx, p), Log: a.log,
 	})
 	o.manager = deviceplugin.New(deviceplugin.Config{
 		Log: a.log, Settings: o.settings, Offers: o.offers, Claims: o.claims, Registrar: o.registrar, Specs: o.specs,
@@ -180,14 +180,24 @@ func (o *owner) ours(resource string) bool {
 	return false
 }
 
-// installHook puts this program where the host's runtime finds it for CDI hooks. It gives the path on the host, empty when that failed.
-func (a *Agent) installHook(p config.Process) string {
+// installHook puts this program where the host's runtime finds it for CDI hooks, and tries it there. It gives the path on the
+// host, empty when containers have to start without hooks.
+func (a *Agent) installHook(ctx context.Context, p config.Process) string {
 	const name = "bin/gpulet"
-	if err := cdi.InstallHook(filepath.Join(p.StateDir, name)); err != nil {
+	here, host := filepath.Join(p.StateDir, name), filepath.Join(or(p.HostStateDir, p.StateDir), name)
+	err := cdi.InstallHook(here)
+	switch {
+	case err != nil:
+	case p.DriverRoot == "/":
+		err = cdi.TryHook(ctx, "/", here)
+	case p.HostDriverRoot == "/": // then the driver's root is the host's
+		err = cdi.TryHook(ctx, p.DriverRoot, host)
+	}
+	if err != nil {
 		a.log.Warn("containers start without CDI hooks", "reason", err)
 		return ""
 	}
-	return filepath.Join(or(p.HostStateDir, p.StateDir), name)
+	return host
 }
 
 // view is what the kubelet believes, for the registrar's watchdog.

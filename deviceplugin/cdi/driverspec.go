@@ -85,6 +85,8 @@ func (c Config) hook(name string, args []string) *specs.Hook {
 	timeout := hookTimeout
 	return &specs.Hook{
 		HookName: "createContainer", Path: c.HookHostPath, Args: append([]string{path.Base(c.HookHostPath), "cdi-hook", name}, args...),
-		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Timeout: &timeout,
+		Env: hookEnv(), Timeout: &timeout,
 	}
 }
+
+func hookEnv() []string { return []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"} }

@@ -201,6 +201,7 @@ func TestHookErrors(t *testing.T) {
 // The program for hooks is replaced as a whole.
 func TestInstallHook(t *testing.T) {
 	f := &fixture{t: t, dir: t.TempDir()}
+	f.write("opt/gpulet/gpulet.tmp", "a copy that was cut short")
 	for range 2 {
 		if err := InstallHook(f.path("opt/gpulet/gpulet")); err != nil {
 			t.Fatal(err)
@@ -212,5 +213,40 @@ func TestInstallHook(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(f.path("opt/gpulet")); len(entries) != 1 {
 		t.Error(entries)
+	}
+}
+
+// A hook that the host cannot start would keep every container from starting.
+func TestTryHook(t *testing.T) {
+	f := &fixture{t: t, dir: t.TempDir()}
+	if err := InstallHook(f.path("gpulet")); err != nil {
+		t.Fatal(err)
+	}
+	if err := TryHook(t.Context(), "/", f.path("gpulet")); err != nil {
+		t.Errorf("this program on this machine: %v", err)
+	}
+	for name, content := range map[string]string{
+		"another loader": "#!/nowhere/ld-musl.so\n",
+		"an old library": "#!/bin/sh\necho \"version GLIBC_9 not found\"; exit 1\n",
+		"no program":     "no program\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.write("hook", content)
+			if err := os.Chmod(f.path("hook"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := TryHook(t.Context(), "/", f.path("hook")); err == nil || !strings.Contains(err.Error(), "does not run on the host") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	f.write("hook", "#!/bin/sh\n")
+	if err := TryHook(t.Context(), "/", f.path("hook")); err != nil {
+		t.Errorf("a program that starts: %v", err)
+	}
+	if err := TryHook(t.Context(), f.dir, "/hook"); os.Geteuid() == 0 && err == nil {
+		t.Error("it starts on a host without its loader")
+	} else if os.Geteuid() != 0 && err != nil {
+		t.Errorf("who is not root cannot try: %v", err)
 	}
 }

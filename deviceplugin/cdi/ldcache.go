@@ -29,7 +29,7 @@ func updateCache(ctx context.Context, root *rootfs, program string, folders []st
 	}
 	args := append([]string{"-r", root.path, "-C", "/etc/ld.so.cache", "-f", "/etc/ld.so.conf"}, folders...)
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Env = hookEnv()
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
