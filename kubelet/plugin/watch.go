@@ -133,7 +133,7 @@ func (w *watcher) follow() {
 	notify, err := fsnotify.NewWatcher()
 	if err == nil {
 		if err = notify.Add(w.cfg.Dir); err != nil {
-			closeNotify(notify)
+			w.close(notify)
 		}
 	}
 	if err != nil {
@@ -148,14 +148,14 @@ func (w *watcher) follow() {
 
 func (w *watcher) stop() {
 	if w.notify != nil {
-		closeNotify(w.notify)
+		w.close(w.notify)
 		w.notify = nil
 	}
 }
 
-// closeNotify closes it and takes what it still has to say meanwhile: fsnotify (1.10.1) says that it cannot stop to watch a directory
-// that was moved and removed while it holds the lock that Close wants.
-func closeNotify(notify *fsnotify.Watcher) {
+// close takes what there is still to say meanwhile: fsnotify (1.10.1) says that it cannot stop to watch a directory that was moved
+// and removed while it holds the lock that Close wants.
+func (w *watcher) close(notify *fsnotify.Watcher) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
@@ -166,7 +166,8 @@ func closeNotify(notify *fsnotify.Watcher) {
 		case <-closed:
 			return
 		case <-notify.Events:
-		case <-notify.Errors:
+		case err := <-notify.Errors:
+			w.cfg.Log.Debug("events were lost", "err", err)
 		}
 	}
 }
