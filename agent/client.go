@@ -10,13 +10,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // ErrNotRunning says that no agent answers on the admin socket.
 var ErrNotRunning = errors.New("no agent answers")
 
 // Client speaks to an agent through its admin socket.
-type Client struct{ Socket string }
+type Client struct {
+	Socket string
+	// Timeout is for one answer, 10 s unless set: an agent that hangs must not hang who asks why.
+	Timeout time.Duration
+}
 
 // Status asks for everything.
 func (c Client) Status(ctx context.Context) (s Status, err error) {
@@ -39,6 +44,12 @@ func (c Client) ClearHealth(ctx context.Context, name string) error {
 }
 
 func (c Client) call(ctx context.Context, method, path string, into any) error {
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 	}}

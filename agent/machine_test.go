@@ -63,7 +63,7 @@ func (m *machine) start(version string, gpus ...*gpufake.GPU) *process {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	p := &process{machine: m, client: Client{Socket(run)}, listen: l.Addr().String(), driver: gpufake.New(gpus...), done: make(chan struct{})}
+	p := &process{machine: m, client: Client{Socket: Socket(run)}, listen: l.Addr().String(), driver: gpufake.New(gpus...), done: make(chan struct{})}
 	_ = l.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = func() {

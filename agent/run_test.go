@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -222,6 +223,18 @@ func TestAdminAfterRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("an answer once more", ready)
+}
+
+// An agent that hangs does not hang who asks.
+func TestClientOfHungAgent(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if _, err := (Client{Socket: l.Addr().String(), Timeout: 50 * time.Millisecond}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // A state folder that cannot be had ends the agent with the reason.
