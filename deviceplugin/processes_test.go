@@ -23,6 +23,8 @@ func cgroups() map[string]string {
 		"0::/../../kubepods-burstable-pod" + u + ".slice/cri-containerd-c0ffee.scope\n":                                                                         uid, // as seen from another pod
 		"0::/system.slice/nvidia-persistenced.service\n":                                                                                                        "",
 		"0::/user.slice/user-1000.slice/session-2.scope\n":                                                                                                      "",
+		"0::/user.slice/tripod" + uid + "/x\n":                                                                                                                  "",
+		"0::/kubepods/pod" + uid + "f/x\n":                                                                                                                      "",
 		"0::/system.slice/podman.service\n":                                                                                                                     "",
 		"0::/kubepods/podsomething/c0ffee\n":                                                                                                                    "",
 		"0::/kubepods/pod" + uid[:35] + "\n":                                                                                                                    "",
