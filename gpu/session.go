@@ -47,6 +47,7 @@ type opened struct {
 
 // session is one life of the driver: open, watch each GPU, close. It returns why it ended.
 func (m *Monitor) session(ctx context.Context) error {
+	born := birth{time.Now(), boundDevices(m.cfg.SysRoot)}
 	o, err := Call(ctx, m.queues, Node, LaneInventory, "open the driver", m.cfg.CallTimeout, func() (opened, error) {
 		var o opened
 		err := m.cfg.Driver.Open()
@@ -84,7 +85,7 @@ func (m *Monitor) session(ctx context.Context) error {
 		})
 	}
 	m.mu.Unlock()
-	err = m.watch(ctx, in)
+	err = m.watch(ctx, in, born)
 	cancel()
 	_ = g.Wait() // probers return no error
 	m.topology.wait()
@@ -130,9 +131,11 @@ type seen struct {
 }
 
 // watch takes what the session's goroutines tell until the session is over.
-func (m *Monitor) watch(ctx context.Context, in inbox) error {
+func (m *Monitor) watch(ctx context.Context, in inbox, born birth) error {
 	first := time.NewTimer(m.cfg.FirstAnswer)
 	defer first.Stop()
+	around := time.NewTicker(lookAround)
+	defer around.Stop()
 	waiting := len(m.slots) > 0 // for the first answer of each GPU
 	topologies := make(chan measured, 1)
 	renew := len(m.quiet) > 0
@@ -170,6 +173,10 @@ func (m *Monitor) watch(ctx context.Context, in inbox) error {
 			m.event(e)
 			if !waiting {
 				m.publish()
+			}
+		case <-around.C:
+			if m.wantsRenewal(born) {
+				return errRenew
 			}
 		case t := <-topologies:
 			m.topology.done(t)
