@@ -101,6 +101,8 @@ type Identity struct {
 type Layout struct {
 	MIG       MIGState
 	Instances []Instance
+	// Unread are the profiles of which not every instance could be read this time, and would be at another.
+	Unread []mig.Profile `json:"unread,omitempty"`
 }
 
 // Recovery is what the driver asks for to bring a GPU back, with NVML's numbers (nvmlDeviceGpuRecoveryAction_t).

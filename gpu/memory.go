@@ -1,8 +1,10 @@
 package gpu
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -36,6 +38,31 @@ func (c Condition) over(last Condition) Condition {
 		c.Fabric, c.Unread.Fabric = last.Fabric, last.Unread.Fabric
 	}
 	return c
+}
+
+// over is the layout with the instances that were read last in the place of those that could not be read.
+func (l Layout) over(last Layout) Layout {
+	unread := l.Unread
+	if l.Unread = nil; len(unread) == 0 || l.MIG.Enabled != last.MIG.Enabled {
+		return l
+	}
+	l.Instances = slices.Clone(l.Instances)
+	for _, old := range last.Instances {
+		if !slices.Contains(unread, old.Slot.Profile) {
+			continue
+		}
+		at := slices.IndexFunc(l.Instances, func(in Instance) bool { return in.ID == old.ID })
+		switch {
+		case at < 0:
+			l.Instances = append(l.Instances, old)
+		case l.Instances[at].Slot == old.Slot && len(l.Instances[at].Compute) < len(old.Compute):
+			l.Instances[at] = old
+		}
+	}
+	slices.SortFunc(l.Instances, func(a, b Instance) int {
+		return cmp.Or(cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start), cmp.Compare(a.ID, b.ID))
+	})
+	return l
 }
 
 // moduleInode tells one loading of the kernel module from the next: sysfs uses no inode number twice in a boot. 0: not known.

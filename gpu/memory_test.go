@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/gpufake"
+	"github.com/gpulet/gpulet/gpu/mig"
 )
 
 // Who resets a GPU stops the agent first, since the driver resets no GPU that is in use.
@@ -129,6 +130,60 @@ func TestClearKeepsWhatIsSeen(t *testing.T) {
 			w.within(6*time.Second, "lost", func(s *gpu.Snapshot) bool { return states(s) == "Unhealthy" })
 			if err := w.m.Clear(t.Context(), a.ID.UUID); err != nil || states(w.now()) != "Unhealthy" {
 				t.Errorf("%v %v", err, describe(w.now()))
+			}
+		})
+	})
+}
+
+// Instances that a driver could not list this time are still there, and so is what is wrong with them.
+func TestUnreadInstancesStay(t *testing.T) {
+	cfg := roots(t, "boot")
+	bubble(t, func(t *testing.T) {
+		a := gpufake.A100(0)
+		a.Divide("3g.40gb@0", "2g.20gb@4")
+		cfg.Driver = gpufake.New(a)
+		run(t, cfg, func(w watched) {
+			s := w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return states(s) == "Healthy" })
+			full := gpu.Layout{MIG: s.GPUs[0].MIG, Instances: s.GPUs[0].Instances}
+			first, second := full.Instances[0], full.Instances[1]
+			bare := first
+			bare.Compute = nil
+			synctest.Wait()
+			a.Send(gpu.Event{Kind: gpu.EventXID, XID: 95, GPUInstance: first.ID, ComputeInstance: first.Compute[0].ID})
+			sick := func(s *gpu.Snapshot) bool {
+				in := s.GPUs[0].Instances
+				return len(in) == 2 && len(in[0].Compute) == 1 && in[0].Compute[0].Health.State == gpu.Unhealthy && in[1].Compute[0].UUID == second.Compute[0].UUID
+			}
+			w.within(time.Second, "hit", sick)
+			for _, seen := range [][]gpu.Instance{{second}, {bare, second}} {
+				a.SetLayout(gpu.Layout{MIG: full.MIG, Instances: seen, Unread: []mig.Profile{first.Slot.Profile}})
+				time.Sleep(time.Minute)
+				if s := w.now(); !sick(s) {
+					t.Errorf("%+v", s.GPUs[0].Instances)
+				}
+			}
+			a.SetLayout(gpu.Layout{MIG: full.MIG, Instances: []gpu.Instance{second}})
+			w.within(6*time.Second, "gone", func(s *gpu.Snapshot) bool { return len(s.GPUs[0].Instances) == 1 })
+			a.SetLayout(gpu.Layout{Unread: []mig.Profile{second.Slot.Profile}})
+			w.within(6*time.Second, "whole", func(s *gpu.Snapshot) bool { return len(s.GPUs[0].Instances) == 0 })
+		})
+	})
+}
+
+// Profiles that the driver did not tell at first, as some do not while MIG is off, are asked for again.
+func TestProfilesThatComeWithTheMode(t *testing.T) {
+	cfg := roots(t, "boot")
+	bubble(t, func(t *testing.T) {
+		a := gpufake.A100(0)
+		a.Profiles = mig.Geometry{}
+		cfg.Driver = gpufake.New(a)
+		run(t, cfg, func(w watched) {
+			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return states(s) == "Healthy" })
+			a.SetProfiles(gpufake.A100Geometry())
+			a.SetLayout(gpu.Layout{MIG: gpu.MIGState{Capable: true, Enabled: true, Pending: true}})
+			s := w.within(6*time.Second, "in MIG mode", func(s *gpu.Snapshot) bool { return s.GPUs[0].MIG.Enabled })
+			if len(s.GPUs[0].Geometry.Profiles) == 0 {
+				t.Error("no profiles are known")
 			}
 		})
 	})

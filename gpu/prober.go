@@ -54,6 +54,23 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 	}
 	var handle DriverGPU
 	var st static
+	look := func(r *report) (err error) {
+		if handle == nil {
+			h, read, err := m.identify(ctx, s)
+			if err != nil {
+				return err
+			}
+			handle, st = h, read
+			r.static = &read
+			m.mu.Lock()
+			s.handle = h
+			m.mu.Unlock()
+		}
+		got, err := m.read(ctx, s, handle, st.geometry)
+		r.probed = err == nil
+		r.probe.Layout, r.probe.Condition, r.gaps = got.layout, got.condition, got.gaps
+		return err
+	}
 	watched := false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -65,23 +82,11 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 		case <-s.poke:
 		}
 		r := report{}
-		if handle == nil {
-			h, read, err := m.identify(ctx, s)
-			if err == nil {
-				handle, st = h, read
-				r.static = &read
-				m.mu.Lock()
-				s.handle = h
-				m.mu.Unlock()
-			} else {
-				r.probe.Err = err
-			}
-		}
-		if r.probe.Err == nil {
-			var got reading
-			got, r.probe.Err = m.read(ctx, s, handle, st.geometry)
-			r.probed = r.probe.Err == nil
-			r.probe.Layout, r.probe.Condition, r.gaps = got.layout, got.condition, got.gaps
+		r.probe.Err = look(&r)
+		if r.probed && r.static == nil && r.probe.Layout.MIG.Enabled && len(st.geometry.Profiles) == 0 {
+			// Drivers tell no profiles while MIG is off, or could not tell: without them no instance is seen.
+			handle, r = nil, report{}
+			r.probe.Err = look(&r)
 		}
 		if ctx.Err() != nil {
 			return // the call was given up

@@ -261,6 +261,7 @@ func (m *Monitor) take(r report) error {
 	}
 	if r.probe.Err == nil {
 		r.probe.Restarted = t.restarted
+		r.probe.Layout = r.probe.Layout.over(t.probe.Layout)
 		t.probe, t.gaps, t.answered, t.restarted = r.probe, r.gaps, true, false
 	}
 	t.machine.Observe(r.probe)

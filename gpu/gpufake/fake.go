@@ -194,6 +194,9 @@ func (g *GPU) do(f func()) {
 // SetLayout sets mode and instances.
 func (g *GPU) SetLayout(l gpu.Layout) { g.do(func() { g.layout = l }) }
 
+// SetProfiles sets the geometry.
+func (g *GPU) SetProfiles(p mig.Geometry) { g.do(func() { g.Profiles = p }) }
+
 // SetCondition sets what health is judged by.
 func (g *GPU) SetCondition(c gpu.Condition) { g.do(func() { g.condition = c }) }
 

@@ -18,11 +18,10 @@ const enumEnd = 64
 // Geometry reads the profiles by their enum: NOT_SUPPORTED is a profile that this GPU lacks, INVALID_ARGUMENT the end.
 func (v *device) Geometry() (mig.Geometry, []gpu.Gap, error) {
 	g := gapList{}
-	if _, err := v.mode(); err != nil {
-		if whole(err) {
-			return mig.Geometry{}, nil, err
-		}
-		return mig.Geometry{}, nil, nil // no MIG: Layout tells
+	if _, err := v.mode(); errors.Is(err, gpu.ErrNotSupported) || errors.Is(err, gpu.ErrMissing) {
+		return mig.Geometry{}, nil, nil // no MIG
+	} else if err != nil {
+		return mig.Geometry{}, nil, err
 	}
 	var memory uint64
 	g.add("memory size", v.d.call("nvmlDeviceGetMemoryInfo", func() nv.Return {
@@ -112,16 +111,21 @@ func (v *device) Layout(geometry mig.Geometry) (gpu.Layout, []gpu.Gap, error) {
 		var handles []nv.GpuInstance
 		// The count of the buffer is ours: some drivers tell too few.
 		info := nv.GpuInstanceProfileInfo{Id: p.ID, InstanceCount: uint32(max(p.Max, len(p.Placements), 8))}
-		ok := g.add("instances of "+p.Profile.String(), v.d.call("nvmlDeviceGetGpuInstances", func() (ret nv.Return) {
+		err := v.d.call("nvmlDeviceGetGpuInstances", func() (ret nv.Return) {
 			handles, ret = v.h.GetGpuInstances(&info)
 			return ret
-		}))
+		})
+		ok := g.add("instances of "+p.Profile.String(), err)
 		if g.fatal != nil {
 			return l, nil, g.fatal
 		}
 		if !ok {
+			if unread(err) {
+				l.Unread = append(l.Unread, p.Profile)
+			}
 			continue
 		}
+		before := len(g.gaps)
 		for _, h := range handles {
 			if in, ok := v.instance(&g, h, p); ok {
 				l.Instances = append(l.Instances, in)
@@ -129,6 +133,9 @@ func (v *device) Layout(geometry mig.Geometry) (gpu.Layout, []gpu.Gap, error) {
 			if g.fatal != nil {
 				return l, nil, g.fatal
 			}
+		}
+		if len(g.gaps) > before {
+			l.Unread = append(l.Unread, p.Profile)
 		}
 	}
 	slices.SortFunc(l.Instances, func(a, b gpu.Instance) int {
