@@ -39,6 +39,9 @@ type Owner struct {
 
 // Lock is the right to list devices, to write CDI specs and claims, and to change hardware on this node.
 type Lock struct {
+	// Untold is why it is not written down who has the lock, as on a full disk; nil when it is. The lock holds all the same.
+	Untold error
+
 	dir   string
 	file  *os.File
 	owner Owner
@@ -56,23 +59,21 @@ func Acquire(ctx context.Context, dir, version string, waiting func(Owner)) (*Lo
 	}
 	got, err := flock(file, unix.LOCK_EX)
 	if err == nil && !got {
-		got, err = queue(ctx, dir, file, waiting)
-	}
-	if err == nil && got {
-		l.file, l.owner.Since = file, time.Now()
-		err = l.tell()
+		err = queue(ctx, dir, file, waiting)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("take the lock of %s: %w", dir, err), file.Close())
 	}
+	l.file, l.owner.Since = file, time.Now()
+	l.Untold = l.tell()
 	return l, nil
 }
 
 // queue waits with others; that somebody waits can be seen from outside.
-func queue(ctx context.Context, dir string, file *os.File, waiting func(Owner)) (bool, error) {
+func queue(ctx context.Context, dir string, file *os.File, waiting func(Owner)) error {
 	mark, err := openLock(dir, waitingFile)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer func() { _ = mark.Close() }()
 	owner, _, _ := LockOwner(dir)
@@ -82,16 +83,16 @@ func queue(ctx context.Context, dir string, file *os.File, waiting func(Owner)) 
 	for marked := false; ; {
 		if !marked {
 			if marked, err = flock(mark, unix.LOCK_SH); err != nil {
-				return false, err
+				return err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return ctx.Err()
 		case <-tick.C:
 		}
 		if got, err := flock(file, unix.LOCK_EX); got || err != nil {
-			return got, err
+			return err
 		}
 	}
 }

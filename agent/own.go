@@ -55,6 +55,9 @@ func (a *Agent) own(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if lock.Untold != nil {
+		a.log.Warn("it is not written down who has the node", "reason", lock.Untold)
+	}
 	o := a.newOwner(ctx, p)
 	a.owner.Store(o)
 	a.waits.Store(nil)
@@ -131,7 +134,10 @@ func (a *Agent) announce(ctx context.Context, o *owner, lock *Lock) error {
 		case <-tick.C:
 		}
 	}
-	return lock.Listed()
+	if err := lock.Listed(); err != nil { // the other leaves a little later
+		a.log.Warn("it is not written down that the lists are there", "reason", err)
+	}
+	return nil
 }
 
 // missing says which resources the kubelet has no list of from before a time, and why; nothing when all is well.

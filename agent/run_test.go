@@ -237,6 +237,23 @@ func TestClientOfHungAgent(t *testing.T) {
 	}
 }
 
+// A state folder in which nothing can be written, as on a full disk, costs what is remembered and not the GPUs.
+func TestFullDisk(t *testing.T) {
+	m := newMachine(t)
+	for _, file := range []string{ownerFile, "claims.json", "gpu-health.json", "config-last-good.yaml", "bin"} {
+		if err := os.MkdirAll(filepath.Join(m.state, file, "in the way"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := m.start("v1", gpufake.T4(0))
+	p.await("ready", ready)
+	m.allocatable("nvidia.com/gpu", 1)
+	p.stop()
+	if p.err != nil {
+		t.Errorf("it ended with %v", p.err)
+	}
+}
+
 // A state folder that cannot be had ends the agent with the reason.
 func TestNoState(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
