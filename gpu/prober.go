@@ -72,6 +72,7 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 		return err
 	}
 	watched := false
+	var last time.Time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -80,7 +81,11 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 			return
 		case <-timer.C:
 		case <-s.poke:
+			if !breathe(ctx, last.Add(pokeSpacing)) {
+				return
+			}
 		}
+		last = time.Now()
 		r := report{}
 		r.probe.Err = look(&r)
 		if r.probed && r.static == nil && r.probe.Layout.MIG.Enabled && len(st.geometry.Profiles) == 0 {
@@ -100,6 +105,21 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 			watcher.Go(func() { m.watcher(ctx, session, s, in) })
 		}
 		timer.Reset(m.cfg.Interval)
+	}
+}
+
+// pokeSpacing is between two looks at a GPU that events ask for: a storm of events is not one of looks.
+const pokeSpacing = 50 * time.Millisecond
+
+// breathe waits until a time; false when ctx has ended.
+func breathe(ctx context.Context, until time.Time) bool {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -172,10 +192,7 @@ func (m *Monitor) watcher(ctx, session context.Context, s *slot, in inbox) {
 		}
 		m.cfg.Log.Debug("events are registered anew", "index", s.index, "reason", err, "in", pause)
 		s.look() // what was missed, a probe finds
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		_ = breathe(ctx, time.Now().Add(pause))
 		pause = min(2*pause, most)
 	}
 }
@@ -203,11 +220,15 @@ func (m *Monitor) register(ctx context.Context, s *slot) (EventSource, error) {
 // listen hands events over until an error.
 func (m *Monitor) listen(ctx, session context.Context, s *slot, src EventSource, slice time.Duration, in inbox) error {
 	for {
+		next := time.Now().Add(slice)
 		e, err := Call(ctx, m.queues, s.key, LaneEvents, "wait for events", slice+m.cfg.CallTimeout, func() (Event, error) { return src.Wait(slice) })
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, ErrTimeout):
+			if !breathe(ctx, next) { // some drivers do not wait
+				return ctx.Err()
+			}
 			continue
 		case err != nil:
 			return err

@@ -141,22 +141,34 @@ func (m *Monitor) save() {
 
 // saver writes the state file, so that a slow disk holds up nothing else.
 func (m *Monitor) saver(ctx context.Context) error {
-	write := func(s state) {
+	var s state
+	var again <-chan time.Time // s was not written
+	write := func() {
+		again = nil
 		if err := saveState(m.cfg.StateDir, s); err != nil {
 			m.cfg.Log.Warn("health is not kept over a restart", "reason", err)
+			again = time.After(saveAgain)
 		}
 	}
 	for {
 		select {
-		case s := <-m.saves:
-			write(s)
+		case s = <-m.saves:
+			write()
+		case <-again:
+			write()
 		case <-ctx.Done():
 			select {
-			case s := <-m.saves:
-				write(s)
+			case s = <-m.saves:
+				write()
 			default:
+				if again != nil {
+					write()
+				}
 			}
 			return nil
 		}
 	}
 }
+
+// saveAgain is the pause after the state file could not be written, such as on a full disk.
+const saveAgain = 30 * time.Second

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/gpulet/gpulet/gpu/xid"
 )
 
 // errRenew ends a session that is to be followed by another at once.
@@ -301,5 +303,7 @@ func (m *Monitor) event(e seen) {
 		"class", entry.Class.String(), "effect", entry.Effect.String(),
 		"gpuInstance", int32(e.event.GPUInstance), "computeInstance", int32(e.event.ComputeInstance))
 	m.save()
-	e.slot.look()
+	if entry.Effect != xid.None {
+		e.slot.look()
+	}
 }
