@@ -365,8 +365,12 @@ func TestCallsAreGuarded(t *testing.T) {
 	if resp, err := c.api.Allocate(t.Context(), &api.AllocateRequest{ContainerRequests: []*api.ContainerAllocateRequest{{}}}); err != nil || len(resp.ContainerResponses) != 1 {
 		t.Errorf("Allocate: %v %v", resp, err)
 	}
+	asked := time.Now()
 	if _, err := c.api.GetPreferredAllocation(t.Context(), &api.PreferredAllocationRequest{}); err == nil || !strings.Contains(err.Error(), "a bug in the handler") {
 		t.Errorf("a panic became %v", err)
+	}
+	if gate.Idle() && time.Since(asked) < 100*time.Millisecond {
+		t.Error("the gate is open between GetPreferredAllocation and Allocate")
 	}
 	if err := gate.Wait(t.Context()); err != nil {
 		t.Errorf("the gate stays closed: %v", err)

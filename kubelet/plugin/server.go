@@ -158,9 +158,13 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// GetPreferredAllocation is an allocation to the gate.
+// pickPause is how long the gate stays closed after a preference. The kubelet picks then and calls Allocate, and a podresources
+// List in between makes it forget the pick as one within Allocate does (manager.go of devicemanager, 1.37.2).
+const pickPause = 100 * time.Millisecond
+
+// GetPreferredAllocation is an allocation to the gate, until its Allocate has begun.
 func (s *server) GetPreferredAllocation(ctx context.Context, r *api.PreferredAllocationRequest) (*api.PreferredAllocationResponse, error) {
-	defer s.cfg.Gate.Enter()()
+	defer time.AfterFunc(pickPause, s.cfg.Gate.Enter())
 	return s.handler.Preferred(ctx, r)
 }
 
