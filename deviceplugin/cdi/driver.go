@@ -15,8 +15,9 @@ import (
 type driverFiles struct {
 	version   string
 	libraries []library
-	// programs, firmware and sockets are mounted where they are.
-	programs, firmware, sockets []string
+	programs  []program
+	// firmware and sockets are mounted where they are.
+	firmware, sockets []string
 	// reason says what is missing or odd; empty when all is well.
 	reason string
 }
@@ -26,6 +27,9 @@ type library struct {
 	// soname is the short name by which programs ask for it, such as libcuda.so.1; empty when it is the file's own name.
 	soname string
 }
+
+// program is one that containers find at path; file is where it is, which differs where path is a link.
+type program struct{ path, file string }
 
 // libraryFolders are where distributions put the driver's 64-bit libraries, the first that has one wins.
 func libraryFolders() []string {
@@ -89,8 +93,9 @@ func discover(rootPath, want string) driverFiles {
 	}
 	for _, name := range programNames() {
 		for _, folder := range programFolders() {
-			if file := path.Join(folder, name); regular(root, file) {
-				d.programs = append(d.programs, "/"+file)
+			at := path.Join(folder, name)
+			if file, ok := follow(root, at); ok {
+				d.programs = append(d.programs, program{"/" + at, "/" + file})
 				break
 			}
 		}
@@ -168,6 +173,23 @@ func entries(root *os.Root, folder string) []fs.DirEntry {
 		return nil
 	}
 	return list
+}
+
+// follow finds the file behind a name. Debian's programs are absolute links to links in /etc/alternatives; what they name is
+// meant within the root, which os.Root does not follow.
+func follow(root *os.Root, name string) (file string, ok bool) {
+	for range 10 {
+		to, err := root.Readlink(name)
+		switch {
+		case err != nil:
+			return name, regular(root, name)
+		case path.IsAbs(to):
+			name = path.Clean(to)[1:]
+		default:
+			name = path.Join(path.Dir(name), to)
+		}
+	}
+	return "", false
 }
 
 // regular reports whether a file is one, or a link to one, within the root.

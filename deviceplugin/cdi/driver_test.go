@@ -59,6 +59,30 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
+// A program is found behind links that are absolute within the driver's root, as Debian has them, and never outside of it.
+func TestPrograms(t *testing.T) {
+	f := newFixture(t)
+	f.write("driver/usr/lib/nvidia/current/nvidia-debugdump", "program")
+	f.mkdir("driver/etc/alternatives")
+	for link, to := range map[string]string{
+		"usr/bin/nvidia-debugdump":                  "/etc/alternatives/nvidia--nvidia-debugdump",
+		"etc/alternatives/nvidia--nvidia-debugdump": "/usr/lib/nvidia/current/nvidia-debugdump",
+		"usr/bin/nvidia-persistenced":               "/bin/sh",
+		"usr/bin/nvidia-imex":                       "../../../../../../../../../../bin/sh",
+		"usr/bin/nvidia-cuda-mps-control":           "nvidia-cuda-mps-control",
+	} {
+		if err := os.Symlink(to, f.path("driver/"+link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []program{
+		{"/usr/bin/nvidia-smi", "/usr/bin/nvidia-smi"}, {"/usr/bin/nvidia-debugdump", "/usr/lib/nvidia/current/nvidia-debugdump"},
+	}
+	if d := discover(f.cfg.DriverRoot, ""); !slices.Equal(d.programs, want) {
+		t.Error(d.programs)
+	}
+}
+
 // Sockets of the driver's daemons reach the container, plain files by their name do not.
 func TestSockets(t *testing.T) {
 	f := newFixture(t)

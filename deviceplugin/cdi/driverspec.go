@@ -48,7 +48,10 @@ func (c Config) driverEdits(d driverFiles, control []node) specs.ContainerEdits 
 			}
 		}
 	}
-	for _, p := range slices.Concat(d.programs, d.firmware) {
+	for _, p := range d.programs {
+		mount(p.file, p.path, "ro")
+	}
+	for _, p := range d.firmware {
 		mount(p, p, "ro")
 	}
 	for _, p := range d.sockets {
