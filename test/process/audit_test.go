@@ -17,8 +17,23 @@ type stay struct {
 
 // stays are all pods of a node that ever had devices.
 type stays struct {
-	mu  sync.Mutex
-	all []*stay // guarded by mu
+	mu     sync.Mutex
+	all    []*stay     // guarded by mu
+	starts []time.Time // of agents that list other devices than the one before; guarded by mu
+}
+
+// fresh says that the next list is of an agent that lists other devices than the one before, which is gone.
+func (s *stays) fresh() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starts = append(s.starts, time.Now())
+}
+
+// between reports whether such an agent started between two times.
+func (s *stays) between(from, to time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.starts, func(t time.Time) bool { return t.After(from) && t.Before(to) })
 }
 
 func (s *stays) begin(pod, resource string, ids []string) {
@@ -76,7 +91,13 @@ const keptFor = 30 * time.Second
 func (n *node) vanished(resource string, all []stay) {
 	last := map[string]time.Time{} // when an id was healthy last: until the list that says otherwise
 	before := map[string]string{}
+	var at time.Time
 	for i, l := range n.kubelet.Lists(resource) {
+		if n.stays.between(at, l.At) {
+			clear(last)
+			before = nil
+		}
+		at = l.At
 		for id, h := range before {
 			if h == "Healthy" {
 				last[id] = l.At

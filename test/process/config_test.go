@@ -14,15 +14,31 @@ import (
 const share = "health: {interval: 500ms}\ngpus:\n  - sharing: {nvidia.com/gpu: {replicas: 4, rename: nvidia.com/gpu.shared}}\n"
 
 // A configuration that shares what was given whole, and back, with pods in use: what a pod has is offered under no other name
-// before that pod ends.
+// before that pod ends, though the agent crashes meanwhile.
 func TestReplacedConfiguration(t *testing.T) {
-	t.Parallel()
+	for name, change := range map[string]func(*node, string){
+		"while the agent runs": (*node).configure,
+		"by the next agent after a crash": func(n *node, text string) {
+			n.agent.Kill()
+			n.config = text
+			n.stays.fresh() // it cannot know what the other had listed
+			n.start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fromWholeToShared(t, change)
+		})
+	}
+}
+
+func fromWholeToShared(t *testing.T, configure func(*node, string)) {
 	n := begin(t, wanted{hardware: model.Shape{Name: "t4x3", Driver: "550.54.15", GPUs: []model.GPUShape{{Model: "t4", Count: 3}}}})
 	gpus := offered(n.pieces())
 	n.offers(gpus)
 	old, has := n.runs(whole, 1)
 
-	n.configure(share)
+	configure(n, share)
 	free := slices.DeleteFunc(slices.Clone(gpus[whole]), func(id string) bool { return id == has[0] })
 	n.offers(replicas(4, free...))
 	n.await("why the rest is not shared", func(s agent.Status) bool {
@@ -37,7 +53,7 @@ func TestReplacedConfiguration(t *testing.T) {
 	n.offers(replicas(4, gpus[whole]...))
 	second, its := n.runs(shared, 1)
 
-	n.configure("")
+	configure(n, "")
 	n.offers(map[string][]string{}) // every GPU has replicas in use
 	n.rejects(whole, 1)
 	n.end(first.UID)
@@ -58,23 +74,39 @@ func replicas(count int, gpus ...string) map[string][]string {
 	return map[string][]string{shared: slices.Sorted(slices.Values(ids))}
 }
 
-// Pods come and go while the configuration changes to and fro.
+// Pods come and go, and one stays, while the configuration changes to and fro.
 func TestConfigurationUnderLoad(t *testing.T) {
 	t.Parallel()
 	n := begin(t, wanted{hardware: fiveGPUs(), config: sharedT4})
-	n.offers(n.withReplicas("T4", 3))
-	c := n.crowd(3, map[string]int64{}, whole, slice, shared)
+	all := n.withReplicas("T4", 3)
+	n.offers(all)
+	_, has := n.runs(whole, 1)
+	c := n.crowd(3, map[string]int64{whole: 1}, whole, shared)
 	defer c.stop()
 	c.storm() // a pod that is bound just before the Node shrinks is rejected: nobody tells the agent of it
+	others := slices.DeleteFunc(slices.Clone(all[whole]), func(id string) bool { return id == has[0] })
 	for range 2 {
-		for _, text := range []string{share, sharedT4} {
-			n.configure(text)
-			n.await("the configuration", func(s agent.Status) bool { return ready(s) && s.Config.Error == "" })
-			c.more(10)
-		}
+		n.configure(share)
+		n.offersOneOf(shared, replicas(4, others...)[shared])
+		c.more(20)
+		n.configure(sharedT4)
+		n.offersOneOf(whole, others)
+		c.more(20)
 	}
 	c.stop()
-	n.offers(n.withReplicas("T4", 3))
+	n.offers(all)
+}
+
+// offersOneOf waits until the kubelet can give one of some devices.
+func (n *node) offersOneOf(resource string, ids []string) {
+	n.t.Helper()
+	ctx, cancel := within(n.t)
+	defer cancel()
+	if err := n.kubelet.Wait(ctx, "one of "+strings.Join(ids, ", "), func() bool {
+		return slices.ContainsFunc(n.healthy()[resource], func(id string) bool { return slices.Contains(ids, id) })
+	}); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // A mistake in the configuration changes nothing, over a crash too; status says where it is, and what was meant.

@@ -106,7 +106,11 @@ func (c *crowd) one(ctx context.Context, rng *mathrand.Rand) {
 	switch {
 	case err == nil:
 		c.admitted.Add(1)
-		pause(ctx, time.Duration(rng.IntN(150))*time.Millisecond)
+		stay := rng.IntN(150)
+		if rng.IntN(8) == 0 {
+			stay *= 10
+		}
+		pause(ctx, time.Duration(stay)*time.Millisecond)
 	case errors.As(err, &rejected):
 		c.rejected.Add(1)
 	default: // the kubelet was away; a pod that it knows all the same goes below
