@@ -12,7 +12,8 @@ import (
 // A claim is opened by an Allocate or found with the kubelet. At first it may be nobody's or, by a guess, some pod's; the kubelet's
 // checkpoint or podresources confirm whose it is. A confirmed claim ends with its pod and with nothing else:
 //   - the source of pods says that this UID ended, or
-//   - the UID is absent from a synced list of pods, and the kubelet's own accounts, asked after that, do not know it either.
+//   - the UID is absent from a synced list of pods, and the kubelet's own accounts, asked after that, do not know it either, or
+//   - no source ever told of any pod, and the kubelet gave the device to another pod, whose claim it then is.
 //
 // A claim that was never confirmed ends when the kubelet evidently does not have it: its Allocate was refused or abandoned.
 // Any doubt means keep.

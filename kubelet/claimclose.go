@@ -24,6 +24,12 @@ func (b *book) reconcile(e *evidence) {
 		switch {
 		case c.Pod != "" && known && p.Ended && c.Confirmed:
 			b.close(c, e.now, "its pod ended")
+		case b.superseded(c, e):
+			if c.doubted(e); c.doubt.enough(e) {
+				b.close(c, e.now, "the kubelet gave its device to another pod, and no source of pods tells of its own")
+				continue
+			}
+			c.why = "its pod's end is not known; the kubelet gave its device to another pod"
 		case !c.Confirmed:
 			if known && p.Ended {
 				// The guess was wrong, or the kubelet refused the pod after all.
@@ -45,6 +51,17 @@ func (b *book) reconcile(e *evidence) {
 			delete(b.closed, k)
 		}
 	}
+}
+
+// superseded reports whether the kubelet has given a claim's device to another pod and has no record of the claim's own. It counts
+// only where no source ever told of pods, and claims would otherwise pile up for ever; the device stays held by the other claim.
+func (b *book) superseded(c *held, e *evidence) bool {
+	if e.pods.Synced || len(e.pods.ByUID) > 0 || !e.assigned.Synced || e.checkpoint == nil || e.checkpoint.names(c.Pod) {
+		return false
+	}
+	return slices.ContainsFunc(b.of(c.key()), func(h *held) bool {
+		return h.Pod != c.Pod && h.Confirmed && h.Opened.After(c.Opened) && e.checkpoint.has(&h.Claim)
+	})
 }
 
 func alive(p Pod) string {
