@@ -90,6 +90,9 @@ type Probe struct {
 // Event takes an XID. It returns the catalogue's entry for the log.
 func (m *Machine) Event(at time.Time, e Event) xid.Entry {
 	x := m.policy.XIDs.Lookup(e.XID)
+	if len(m.devices) == 0 { // whatever the driver left in the ids, there is nothing but the GPU
+		e.GPUInstance, e.ComputeInstance = NoInstance, NoInstance
+	}
 	c := Cause{
 		Kind: fmt.Sprintf("xid-%d", e.XID), GPUInstance: e.GPUInstance, ComputeInstance: e.ComputeInstance,
 		Since: at, Cure: CureProbe,

@@ -239,6 +239,17 @@ func TestHealthOfInstances(t *testing.T) {
 	}
 }
 
+// Not every driver fills the ids of a GPU that is not divided.
+func TestXIDOfAWholeGPUWithIDs(t *testing.T) {
+	p := newPlay()
+	p.probes(1)
+	p.m.Event(p.at, Event{Kind: EventXID, XID: 79})
+	p.probes(10)
+	if h := p.m.GPU(); h.State != Unhealthy {
+		t.Errorf("%+v", h)
+	}
+}
+
 func TestOverrides(t *testing.T) {
 	p := newPlay()
 	p.m.policy.XIDs = xid.New([]uint64{79}, []uint64{13})
