@@ -20,18 +20,18 @@ func (l *list) Allocate(_ context.Context, r *api.AllocateRequest) (*api.Allocat
 	for _, c := range r.GetContainerRequests() {
 		entries, err := t.pick(c.GetDevicesIds())
 		if err != nil {
-			return nil, l.refuse(err)
+			return nil, l.refuse("an allocation was refused", err)
 		}
 		answer, err := l.desk.answer(a.settings, t.resource, entries)
 		if err != nil {
-			return nil, l.refuse(err)
+			return nil, l.refuse("an allocation was refused", err)
 		}
 		resp.ContainerResponses = append(resp.ContainerResponses, answer)
 		ids = append(ids, c.GetDevicesIds()...)
 		given = append(given, entries...)
 	}
 	if err := l.desk.book(a, t.resource, given, ids); err != nil {
-		return nil, l.refuse(err)
+		return nil, l.refuse("an allocation was refused", err)
 	}
 	l.desk.metrics.allocations.WithLabelValues(t.resource).Add(float64(len(given)))
 	for _, e := range given {
@@ -91,13 +91,13 @@ func (d *desk) book(a *answers, resource string, given []entry, ids []string) er
 	return nil
 }
 
-func (l *list) refuse(err error) error {
+func (l *list) refuse(what string, err error) error {
 	reason := refusedNodes
 	if r, ok := err.(*RefusalError); ok { //nolint:errorlint // it was made here, unwrapped
 		reason = r.Reason
 	}
 	l.desk.metrics.refusals.WithLabelValues(l.resource, reason).Inc()
-	l.desk.cfg.Log.Warn("allocation refused", "resource", l.resource, "reason", err)
+	l.desk.cfg.Log.Warn(what, "resource", l.resource, "reason", err)
 	return err
 }
 

@@ -2,6 +2,7 @@ package deviceplugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,9 +40,12 @@ func (l *list) PreStart(ctx context.Context, r *api.PreStartContainerRequest) (*
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // the kubelet went, or this agent leaves: the device is not to blame
+				return nil, err
+			}
 			l.desk.starts.failed(bases(t, s.ids), err.Text, time.Now())
 			l.desk.poke()
-			return nil, l.refuse(err)
+			return nil, l.refuse("a container's start was refused", err)
 		case <-listed:
 		case <-claimed:
 		case <-timer.C:

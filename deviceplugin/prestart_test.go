@@ -158,6 +158,22 @@ func TestAStartMakesItsHardware(t *testing.T) {
 	})
 }
 
+// A start that nobody waits for any more says nothing of the device: the kubelet was restarted, or the agent leaves.
+func TestAStartThatIsGivenUp(t *testing.T) {
+	bubble(t, mixed(), node("mig"), func(r *rig) {
+		promises(r)
+		for range startStrikes {
+			ctx, cancel := context.WithCancel(r.t.Context())
+			time.AfterFunc(time.Second, cancel)
+			if _, err := r.regs.handler(mig40).PreStart(ctx, &api.PreStartContainerRequest{DevicesIds: []string{"GPU-0:3g.40gb:4"}}); err == nil {
+				t.Error("it started")
+			}
+		}
+		r.after(time.Millisecond)
+		r.expect(mig40, "GPU-0:3g.40gb:0 GPU-0:3g.40gb:4")
+	}, func(c *Config) { c.Realizer = realizer(func([]string) error { return errors.New("no") }) })
+}
+
 // What keeps a container from starting, and what does not.
 func TestLeftovers(t *testing.T) {
 	const wait = 5 * time.Second
