@@ -42,7 +42,7 @@ func (a *Agent) serveAdmin(ctx context.Context) error {
 		awaitDead(ctx, Socket(dir))
 		stop()
 		if err := g.Wait(); err != nil {
-			return err
+			a.log.Warn("the admin socket is made anew", "reason", err)
 		}
 	}
 	return nil
