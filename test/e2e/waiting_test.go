@@ -91,9 +91,9 @@ func create(t *testing.T, p kube.Pod) *core.Pod {
 
 // While the agent is away what runs goes on and restarts; what waits starts soon after its return.
 func TestAgentAway(t *testing.T) {
-	away := 10 * time.Minute
+	length := 10 * time.Minute
 	if testing.Short() {
-		away = 20 * time.Second
+		length = 20 * time.Second
 	}
 	m := machines(t, mixed)[0]
 	m.offers(t, mixedOffers, 20*time.Second)
@@ -103,13 +103,14 @@ func TestAgentAway(t *testing.T) {
 	first := runs(t, again)
 	kubectl(t, "", "-n", namespace, "patch", "daemonset", "gpulet", "--type=merge", "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"nowhere":"yes"}}}}}`)
 	noAgent(t, m)
-	restarts := first.Status.ContainerStatuses[0].RestartCount
-	pause(t.Context(), away)
-	back, err := here.Wait(within(t, time.Minute), first, kube.Restarted("main", restarts+1))
+	away := time.Now().Add(length)
+	// For 5 minutes the kubelet restarts containers by what it knows; then it lets the resource go, and containers wait.
+	back, err := here.Wait(within(t, time.Minute), first, kube.Restarted("main", 1))
 	if err != nil {
 		t.Fatal("a container does not restart without the agent:", err)
 	}
-	var waiting []*core.Pod
+	pause(t.Context(), time.Until(away))
+	waiting := []*core.Pod{back}
 	for i, r := range []string{"nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "nvidia.com/gpu.shared"} {
 		waiting = append(waiting, create(t, gpuPod(fmt.Sprintf("waiting-%d", i), m.Name(), r, 1)))
 	}
@@ -117,15 +118,16 @@ func TestAgentAway(t *testing.T) {
 	kubectl(t, "", "-n", namespace, "patch", "daemonset", "gpulet", "--type=json", "-p", `[{"op":"remove","path":"/spec/template/spec/nodeSelector/nowhere"}]`)
 	m.agent(t)
 	began := time.Now()
+	var took []string
 	for _, p := range waiting {
 		if _, err := here.Wait(within(t, time.Minute), p, kube.Ready); err != nil {
 			t.Fatal(err)
 		}
+		took = append(took, fmt.Sprint(time.Since(began).Round(100*time.Millisecond)))
 	}
-	took := time.Since(began)
-	proof("2.2d", "away for %s: a container restarted %d times meanwhile, 3 waiting pods ran %s after the agent's return", away, back.Status.ContainerStatuses[0].RestartCount-restarts, took.Round(100*time.Millisecond))
-	if took > 20*time.Second {
-		t.Errorf("it took %s", took)
+	proof("2.2d", "away for %s: a container restarted meanwhile, while the kubelet kept the resource; after the agent's return it and 3 pending pods ran after %s", length, strings.Join(took, ", "))
+	if all := time.Since(began); all > 20*time.Second {
+		t.Errorf("it took %s", all)
 	}
 }
 
