@@ -76,8 +76,11 @@ func (m *Monitor) list() []GPU {
 			continue
 		}
 		g := t.gpu()
-		if m.away != "" {
+		switch {
+		case m.away != "":
 			g.Health = Health{State: Unhealthy, Reason: m.away}
+		case g.Health.Allocatable(): // it may be the one that hangs, at another index than before
+			g.Health = Health{State: Suspect, Reason: "the driver has not told of it since the session began"}
 		}
 		out = append(out, g)
 	}

@@ -80,3 +80,32 @@ func TestUnlistedGPUReturns(t *testing.T) {
 		})
 	})
 }
+
+// With a GPU less the others have other indices: one that hangs is not taken for the one that is gone.
+func TestHungGPUAtAnotherIndex(t *testing.T) {
+	cfg := roots(t, "boot")
+	bubble(t, func(t *testing.T) {
+		a, b := gpufake.A100(0), gpufake.A100(1)
+		d := gpufake.New(a, b)
+		cfg.Driver = d
+		run(t, cfg, func(w watched) {
+			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return states(s) == "Healthy Healthy" })
+			synctest.Wait()
+			d.SetGPUs(b)
+			free := b.Hang()
+			defer free()
+			d.Restart()
+			time.Sleep(10 * time.Second)
+			for range 60 {
+				time.Sleep(10 * time.Second)
+				if s := w.now(); s.GPU(a.ID.UUID).Health.Allocatable() || s.GPU(b.ID.UUID).Health.Allocatable() {
+					t.Fatalf("%v", describe(s))
+				}
+			}
+			free()
+			w.within(time.Minute, "one well", func(s *gpu.Snapshot) bool {
+				return !s.GPU(a.ID.UUID).Health.Allocatable() && s.GPU(b.ID.UUID).Health.Allocatable()
+			})
+		})
+	})
+}
