@@ -1,6 +1,7 @@
 // A library of two GPUs that never change: an A100 80 GB in MIG mode and a T4. BRANCH hides what a driver branch lacks.
 #define NVML_NO_UNVERSIONED_FUNC_DEFS
 #include <nvml.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@ static int inits, xids = 1;
 #define GPU(i) ((nvmlDevice_t)&gpus[i])
 #define IS(d, i) ((char *)(d) == &gpus[i])
 #define NEED if (!inits) return NVML_ERROR_UNINITIALIZED
+// STUB_FAILS makes the driver fail at what it could read at another time.
+#define MAYFAIL if (getenv("STUB_FAILS")) return NVML_ERROR_UNKNOWN
 #define R nvmlReturn_t
 
 R nvmlInit_v2(void) { inits++; return NVML_SUCCESS; }
@@ -40,9 +43,9 @@ static void pci(int i, nvmlPciInfo_t *p) {
   strcpy(p->busId, i ? "00000000:AB:00.0" : "00000000:07:00.0");
 }
 R nvmlDeviceGetPciInfo_v3(nvmlDevice_t d, nvmlPciInfo_t *p) { NEED; pci(IS(d, 1), p); return NVML_SUCCESS; }
-R nvmlDeviceGetTotalEccErrors(nvmlDevice_t d, nvmlMemoryErrorType_t t, nvmlEccCounterType_t c, unsigned long long *n) { NEED; *n = t == NVML_MEMORY_ERROR_TYPE_UNCORRECTED && c == NVML_VOLATILE_ECC ? 5 : 0; return NVML_SUCCESS; }
+R nvmlDeviceGetTotalEccErrors(nvmlDevice_t d, nvmlMemoryErrorType_t t, nvmlEccCounterType_t c, unsigned long long *n) { NEED; MAYFAIL; *n = t == NVML_MEMORY_ERROR_TYPE_UNCORRECTED && c == NVML_VOLATILE_ECC ? 5 : 0; return NVML_SUCCESS; }
 R nvmlDeviceGetRetiredPagesPendingStatus(nvmlDevice_t d, nvmlEnableState_t *s) { NEED; if (IS(d, 0)) return NVML_ERROR_NOT_SUPPORTED; *s = NVML_FEATURE_ENABLED; return NVML_SUCCESS; }
-R nvmlDeviceGetRemappedRows(nvmlDevice_t d, unsigned *c, unsigned *u, unsigned *p, unsigned *f) { NEED; if (IS(d, 1)) return NVML_ERROR_NOT_SUPPORTED; *c = *u = 1; *p = 0; *f = 1; return NVML_SUCCESS; }
+R nvmlDeviceGetRemappedRows(nvmlDevice_t d, unsigned *c, unsigned *u, unsigned *p, unsigned *f) { NEED; MAYFAIL; if (IS(d, 1)) return NVML_ERROR_NOT_SUPPORTED; *c = *u = 1; *p = 0; *f = 1; return NVML_SUCCESS; }
 R nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t a, nvmlDevice_t b, nvmlGpuTopologyLevel_t *l) { NEED; *l = NVML_TOPOLOGY_HOSTBRIDGE; return NVML_SUCCESS; }
 R nvmlDeviceGetNvLinkState(nvmlDevice_t d, unsigned l, nvmlEnableState_t *s) { NEED; if (IS(d, 1)) return NVML_ERROR_NOT_SUPPORTED; if (l > 3) return NVML_ERROR_INVALID_ARGUMENT; *s = l != 1; return NVML_SUCCESS; }
 R nvmlDeviceGetNvLinkRemotePciInfo_v2(nvmlDevice_t d, unsigned l, nvmlPciInfo_t *p) { NEED; pci(1, p); return NVML_SUCCESS; }
@@ -69,7 +72,7 @@ R nvmlDeviceGetGpuInstancePossiblePlacements_v2(nvmlDevice_t d, unsigned id, nvm
 }
 // 3g.40gb at 4 as GPU instance 1 with compute instances of 1 and 2 slices; 1g.10gb at 0 as GPU instance 7 with none.
 R nvmlDeviceGetGpuInstances(nvmlDevice_t d, unsigned id, nvmlGpuInstance_t *g, unsigned *n) {
-  NEED; *n = id == 9 || id == 19;
+  NEED; MAYFAIL; *n = id == 9 || id == 19;
   if (*n) g[0] = (nvmlGpuInstance_t)&gis[id == 19];
   return NVML_SUCCESS;
 }
@@ -107,7 +110,7 @@ R nvmlEventSetWait_v2(nvmlEventSet_t s, nvmlEventData_t *e, unsigned ms) {
   return NVML_SUCCESS;
 }
 R nvmlDeviceGetFieldValues(nvmlDevice_t d, int n, nvmlFieldValue_t *v) {
-  NEED;
+  NEED; MAYFAIL;
   for (int i = 0; i < n; i++) { v[i].nvmlReturn = BRANCH < 570 ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS; v[i].value.uiVal = NVML_GPU_RECOVERY_ACTION_DRAIN_P2P; }
   return NVML_SUCCESS;
 }
@@ -134,5 +137,5 @@ R nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t d, unsigned *n, nvmlProc
 R nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t d, unsigned *n, nvmlProcessInfo_v2_t *p) { NEED; if (*n < 1) return NVML_ERROR_INSUFFICIENT_SIZE; *n = 1; memset(p, 0, sizeof *p); p->pid = 100; p->gpuInstanceId = 1; return NVML_SUCCESS; }
 #endif
 #if BRANCH >= 550
-R nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t d, nvmlGpuFabricInfoV_t *f) { NEED; if (f->version != nvmlGpuFabricInfo_v2) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH; f->state = NVML_GPU_FABRIC_STATE_IN_PROGRESS; return NVML_SUCCESS; }
+R nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t d, nvmlGpuFabricInfoV_t *f) { NEED; if (f->version != nvmlGpuFabricInfo_v2) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH; MAYFAIL; f->state = NVML_GPU_FABRIC_STATE_IN_PROGRESS; return NVML_SUCCESS; }
 #endif
