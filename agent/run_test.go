@@ -126,6 +126,34 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
+// A successor with other settings gives a GPU under its new name only when the first no longer can under the old one.
+func TestHandOverToOtherNames(t *testing.T) {
+	m := newMachine(t)
+	first := m.start("v1", gpufake.T4(0))
+	first.await("ready", ready)
+	m.allocatable("nvidia.com/gpu", 1)
+	m.config = filepath.Join(t.TempDir(), "other.yaml")
+	m.configure(header + "gpus: [{sharing: {nvidia.com/gpu: {replicas: 2, rename: nvidia.com/gpu.shared}}}]\n")
+	second := m.start("v2", gpufake.T4(0))
+	second.await("that it waits", func(s Status) bool { return s.Waiting != nil })
+	both := make(chan bool, 1)
+	watching, stopWatching := context.WithCancel(t.Context())
+	go func() {
+		seen := false
+		_ = m.kubelet.Wait(watching, "the end of the test", func() bool {
+			seen = seen || m.kubelet.Allocatable("nvidia.com/gpu") > 0 && m.kubelet.Allocatable("nvidia.com/gpu.shared") > 0
+			return false
+		})
+		both <- seen
+	}()
+	first.stop()
+	m.allocatable("nvidia.com/gpu.shared", 2)
+	stopWatching()
+	if <-both {
+		t.Error("the kubelet could give the GPU under both names")
+	}
+}
+
 // Another version of the kernel driver ends the agent with the error that the exit code is made of.
 func TestStale(t *testing.T) {
 	m := newMachine(t)

@@ -93,6 +93,7 @@ type book struct {
 	retired map[string]time.Time  // resources that ended, whose name is to leave the Node
 	known   map[string]gpu.Device // devices behind claimed ids
 	held    map[gpu.UUID][]held
+	unsure  bool // the kubelet counted something lately that is in the way
 	now     time.Time
 	next    time.Time // when to look again; zero: at the next change
 }
@@ -163,12 +164,14 @@ func (b *book) grant(f facts) {
 			on[s.device.GPU] = append(on[s.device.GPU], s)
 		}
 	}
+	counted := b.elsewhere(f)
+	b.unsure = false
 	for _, n := range f.naming.Devices {
 		s := b.spots[key{n.Resource, n.ID}]
 		if s.stage == live {
 			continue
 		}
-		s.why = cmp.Or(s.barred, b.blocked(s))
+		s.why = cmp.Or(s.barred, b.blocked(s), b.given(s, counted[s.device.GPU]))
 		for _, other := range on[s.device.GPU] {
 			if s.why == "" && collides(s.key, s.device, other.key, other.device) {
 				s.why = "the same hardware is still offered as " + other.resource + " " + other.id

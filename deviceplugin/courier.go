@@ -101,8 +101,11 @@ func (m *Manager) send(f facts, now time.Time) (again time.Time) {
 	return again
 }
 
-// doubts reports whether the kubelet may still count something that was withdrawn from it.
+// doubts reports whether the kubelet may still count something that was withdrawn from it, or that is in the way.
 func (b *book) doubts() bool {
+	if b.unsure {
+		return true
+	}
 	for _, s := range b.spots {
 		if s.stage == withdrawn && !s.told.IsZero() {
 			return true

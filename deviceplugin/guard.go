@@ -119,3 +119,40 @@ func (b *book) blocked(s *spot) string {
 	}
 	return ""
 }
+
+// elsewhere is what the kubelet may give under resources that are not listed here: for a moment another agent, that had this node
+// before and other settings, still answers for them.
+func (b *book) elsewhere(f facts) map[gpu.UUID][]held {
+	out := map[gpu.UUID][]held{}
+	if f.counted == nil || !f.counted.Synced {
+		return out
+	}
+	for resource, ids := range f.counted.Allocatable {
+		if b.shelves[resource] != nil {
+			continue
+		}
+		for _, id := range ids {
+			if d, _, ok := resolve(id, f.snapshot); ok {
+				out[d.GPU] = append(out[d.GPU], held{key: key{resource, id}, device: d})
+			}
+		}
+	}
+	return out
+}
+
+// given says what of that is in the way of a spot, and has the kubelet asked again.
+func (b *book) given(s *spot, counted []held) string {
+	for _, other := range counted {
+		if !collides(s.key, s.device, other.key, other.device) {
+			continue
+		}
+		if b.now.Before(s.since.Add(trusted)) { // another agent leaves soon, another plugin need not
+			b.unsure = true
+			b.wake(b.now.Add(look))
+		} else {
+			b.wake(b.now.Add(noticed))
+		}
+		return "the kubelet still counts the same hardware as " + other.resource + " " + other.id + ", which is not of this agent"
+	}
+	return ""
+}

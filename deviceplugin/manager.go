@@ -54,7 +54,7 @@ type Manager struct {
 	retry    time.Time // after the API server refused
 	pause    time.Duration
 	started  bool      // something was listed
-	waits    time.Time // since when the first list waits for the specs
+	waits    time.Time // since when the first list waits
 	naming   Naming
 	named    [2]<-chan struct{} // what naming was made from
 	last     View
@@ -135,8 +135,8 @@ func (m *Manager) pass(now time.Time, settings Settings, offers *gpu.Offers, cla
 		return 0
 	}
 	f := m.facts(settings, offers, claims, pods)
-	if wait := m.specless(f, now); wait > 0 {
-		m.show(View{Waiting: "the CDI specs are not written yet"})
+	if wait, why := m.first(f, now); wait > 0 {
+		m.show(View{Waiting: why})
 		return wait
 	}
 	m.book.step(f, now)
@@ -153,19 +153,23 @@ func (m *Manager) pass(now time.Time, settings Settings, offers *gpu.Offers, cla
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// specless is how long the first list still waits for specs: a list without them would take healthy devices from a kubelet that
-// has them from the agent before this one.
-func (m *Manager) specless(f facts, now time.Time) time.Duration {
+// first is how long the first list still waits, and for what: without the specs it would take healthy devices from a kubelet that
+// has them from the agent before this one; without the kubelet's word it could give under a new name what that one still gives.
+func (m *Manager) first(f facts, now time.Time) (time.Duration, string) {
 	const longest, look = 2 * time.Second, 20 * time.Millisecond
 	if m.waits.IsZero() {
 		m.waits = now
 	}
 	missing := func(n Named) bool { return f.ready != nil && n.Health.Allocatable() && f.ready(n) != nil }
-	if m.started || now.Sub(m.waits) >= longest || !slices.ContainsFunc(f.naming.Devices, missing) {
-		m.started = true
-		return 0
+	switch {
+	case m.started || now.Sub(m.waits) >= longest:
+	case f.counted != nil && f.counted.At.IsZero() && !f.counted.Absent:
+		return look, "the kubelet has not said yet what it counts"
+	case slices.ContainsFunc(f.naming.Devices, missing):
+		return look, "the CDI specs are not written yet"
 	}
-	return look
+	m.started = true
+	return 0, ""
 }
 
 func (m *Manager) facts(settings Settings, offers *gpu.Offers, claims *kubelet.ClaimSet, pods *kubelet.Pods) facts {
