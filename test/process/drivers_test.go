@@ -47,6 +47,7 @@ type tally struct {
 // Whatever of a driver's functions is missing costs that feature and is explained; all GPUs and slices that the driver knows are
 // offered and given, and the process goes on. A driver that is exchanged or loaded again is the end of no pod.
 func TestDrivers(t *testing.T) {
+	t.Parallel()
 	sum := &tally{shapes: map[string]bool{}, features: map[string]map[string]bool{}}
 	t.Run("versions", func(t *testing.T) {
 		for _, d := range drivers() {

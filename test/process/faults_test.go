@@ -79,6 +79,7 @@ func threeGPUs() model.Shape {
 // A fault of a GPU costs that GPU: it stays listed as Unhealthy with its reason while its pod goes on, others are admitted
 // meanwhile, nobody gets the sick one, and it returns.
 func TestProcessFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
