@@ -118,7 +118,7 @@ func clocks() map[string]Handler {
 		"nvmlDeviceGetPowerState":                     state,
 		"nvmlDeviceGetSupportedPerformanceStates": func(k *Call) ret {
 			items, r := k.Client.DeviceGetSupportedPerformanceStates(k.ctx, k.device(0))
-			room := int(k.u32(2) / 4)
+			room := min(int(k.u32(2)), k.arg(1).Cap) / 4
 			switch {
 			case r != model.Success:
 				return r
