@@ -30,8 +30,9 @@ type State struct {
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
 	// Listed is when the last list went out, Devices and Healthy how many were in it.
-	Listed           time.Time `json:"listed,omitzero"`
-	Devices, Healthy int
+	Listed  time.Time `json:"listed,omitzero"`
+	Devices int       `json:"devices"`
+	Healthy int       `json:"healthy"`
 	// Renewals counts registrations after the first.
 	Renewals int `json:"renewals"`
 }
