@@ -21,7 +21,7 @@ func (m *machine) status(t *testing.T) agent.Status {
 		t.Fatal(err)
 	}
 	defer func() { _ = dir.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s, err := agent.Client{Socket: agent.Socket(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))}.Status(ctx)
 	if err != nil {
