@@ -1,6 +1,6 @@
 // Command prove measures every promise of gpulet and writes docs/proofs.md.
 // It owns that file: a figure stands there only because a command printed it.
-// It judges nothing itself; a row holds when its command exits with 0.
+// It judges nothing itself; a row holds when its command exits with 0 and does not call it missed.
 package main
 
 import (
@@ -62,7 +62,7 @@ func run(ctx context.Context, ci bool, only string, list bool) error {
 			outputs[r.Command] = o
 		}
 		res := result{row: r, Figure: o.figure(r.ID), Holds: "yes", Commit: commit, Date: time.Now().UTC().Format(time.DateOnly)}
-		if o.err != nil || res.Figure == "" {
+		if o.err != nil || res.Figure == "" || o.missed[r.ID] {
 			res.Holds = "**no**"
 			failed++
 			fmt.Printf("--- MISSED %s: %s (%v)\n", r.ID, res.Figure, o.err)
@@ -106,16 +106,17 @@ func wanted(r row, ci bool, only string) bool {
 	return false
 }
 
-// outcome is what one command printed as proofs, by row id, and how it ended.
+// outcome is what one command printed as proofs, by row id, which of them it called missed, and how it ended.
 type outcome struct {
 	figures map[string][]string
+	missed  map[string]bool
 	err     error
 }
 
 func (o outcome) figure(id string) string { return strings.Join(o.figures[id], "; ") }
 
-// proofLine is how a test or benchmark states a figure: `PROOF 2.1: 3 pods of 3 ran`.
-const proofLine = `PROOF ([0-9]+\.[0-9]+[a-z]?): (.+)$`
+// proofLine is how a test or benchmark states a figure: `PROOF 2.1: 3 pods of 3 ran`, or MISS where it is past its bar.
+const proofLine = `(PROOF|MISS) ([0-9]+\.[0-9]+[a-z]?): (.+)$`
 
 // execute runs a shell command, passes its output through, and collects its proofs.
 func execute(ctx context.Context, command string) outcome {
@@ -124,7 +125,7 @@ func execute(ctx context.Context, command string) outcome {
 	cmd.WaitDelay = time.Minute
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-	o := outcome{figures: map[string][]string{}}
+	o := outcome{figures: map[string][]string{}, missed: map[string]bool{}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -134,7 +135,8 @@ func execute(ctx context.Context, command string) outcome {
 		for lines.Scan() {
 			fmt.Println(lines.Text())
 			if m := match.FindStringSubmatch(lines.Text()); m != nil {
-				o.figures[m[1]] = append(o.figures[m[1]], m[2])
+				o.figures[m[2]] = append(o.figures[m[2]], m[3])
+				o.missed[m[2]] = o.missed[m[2]] || m[1] == "MISS"
 			}
 		}
 		_, _ = io.Copy(io.Discard, r) // a line beyond the buffer must not block the command
