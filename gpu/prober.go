@@ -171,7 +171,7 @@ func (m *Monitor) read(ctx context.Context, s *slot, h DriverGPU, g mig.Geometry
 
 // watcher waits for events of one GPU until ctx ends. Errors make it register anew, later and later.
 func (m *Monitor) watcher(ctx, session context.Context, s *slot, in inbox) {
-	const slice, first, most = time.Second, time.Second, time.Minute
+	const slice, first, most = 2 * time.Second, time.Second, time.Minute
 	pause := first
 	for ctx.Err() == nil {
 		src, err := m.register(ctx, s)

@@ -31,7 +31,7 @@ func TestGPUThatComesLate(t *testing.T) {
 			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return states(s) == "Healthy" })
 			bind(t, cfg.SysRoot, b)
 			d.SetGPUs(a, b)
-			w.within(12*time.Second, "both", func(s *gpu.Snapshot) bool { return states(s) == "Healthy Healthy" })
+			w.within(15*time.Second, "both", func(s *gpu.Snapshot) bool { return states(s) == "Healthy Healthy" })
 			time.Sleep(time.Hour)
 			if d.Opens() != 2 {
 				t.Errorf("%d sessions", d.Opens())
