@@ -75,7 +75,7 @@ func TestAdministrator(t *testing.T) {
 		t.Errorf("the agent was %s and is %s", agent.Name, again.Name)
 	}
 	proof("2.6", "2 changes of one GPU beside %d running pods: offered after at most %s, nothing restarted", len(h.containers), slowest.Round(100*time.Millisecond))
-	if slowest > 50*time.Second { // ten times the bar: this machine is shared
+	if slowest > slack()*5*time.Second {
 		t.Errorf("offers followed after %s", slowest)
 	}
 }
