@@ -18,6 +18,7 @@ type Config struct {
 	Process Process
 	Plugin  deviceplugin.Settings
 	Health  Health
+	Metrics Metrics
 }
 
 // Process is what holds for the life of the process; it comes from flags and the environment.
@@ -39,6 +40,10 @@ type Process struct {
 	// APIServer says whether the API server is used: auto, on, off.
 	APIServer, Kubeconfig string
 	Listen                string
+	// WebConfigFile says how HTTP is secured, in the form of Prometheus's exporter toolkit; empty: not at all.
+	WebConfigFile string
+	// SystemdSocket takes the listeners that systemd hands over instead of Listen.
+	SystemdSocket bool
 	// StatusTokenFile holds the bearer token that opens /api/v1/status to others than loopback; empty: nobody else.
 	StatusTokenFile string
 	LogLevel        string

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/gpulet/gpulet/deviceplugin"
+	"github.com/gpulet/gpulet/exporter"
+	"github.com/gpulet/gpulet/exporter/expose"
+	"github.com/gpulet/gpulet/exporter/family"
 	"github.com/gpulet/gpulet/gpu"
 )
 
@@ -95,6 +98,18 @@ func TestFull(t *testing.T) {
 	health := Health{Interval: time.Second, Quarantine: time.Minute, CleanProbes: 5, IgnoreXIDs: []uint64{94}, FatalXIDs: []uint64{63, 64}}
 	if !reflect.DeepEqual(r.Config.Health, health) {
 		t.Errorf("got  %+v\nwant %+v", r.Config.Health, health)
+	}
+	metrics := Metrics{Collectors: "/etc/gpulet/counters.csv", Settings: exporter.Settings{
+		Source: exporter.OnlyDCGM, Fast: 500 * time.Millisecond, IdleBelow: 0.1, CapacityType: "spot",
+		Expose: expose.Options{Profile: family.Both, Hostname: expose.BothHostnames, OldNamespace: true, Repeat: true},
+		DCGM:   exporter.DCGM{Host: "tcp://localhost:5555", Library: "/opt/dcgm/libdcgm.so.4", Memory: 256 << 20},
+		Prices: []exporter.Price{
+			{Model: "*A100*", DollarsPerHour: 4.1},
+			{Model: "*A100*", Profile: "1g.*", CapacityType: "spot", DollarsPerHour: 1},
+		},
+	}}
+	if !reflect.DeepEqual(r.Config.Metrics, metrics) {
+		t.Errorf("got  %+v\nwant %+v", r.Config.Metrics, metrics)
 	}
 	var b bytes.Buffer
 	if err := Explain(&b, r.Lines); err != nil {

@@ -35,6 +35,8 @@ func (l Line) typed() any {
 		return l.values.bool()
 	case Int:
 		return l.values.int()
+	case Number:
+		return l.values.number()
 	case Ints:
 		return l.values.numbers()
 	case Texts, Enums:

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,13 @@ const (
 	Texts
 	Enums
 	Ints
+	Number // with decimals
 )
 
 func (k Kind) list() bool { return k == Texts || k == Enums || k == Ints }
 
 func (k Kind) String() string {
-	names := [...]string{"group", "text", "true or false", "number", "duration", "word", "list of texts", "list of words", "list of numbers"}
+	names := [...]string{"group", "text", "true or false", "number", "duration", "word", "list of texts", "list of words", "list of numbers", "number with decimals"}
 	if k < 0 || int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", int(k))
 	}
@@ -50,6 +52,11 @@ func (v values) bool() bool { return v.text() == "true" }
 
 func (v values) int() int {
 	n, _ := strconv.Atoi(v.text())
+	return n
+}
+
+func (v values) number() float64 {
+	n, _ := strconv.ParseFloat(v.text(), 64)
 	return n
 }
 
@@ -90,6 +97,14 @@ func (s *Setting) check(v string) error {
 		}
 		if int64(n) < s.Min || int64(n) > s.Max {
 			return fmt.Errorf("%d is out of range: want %d to %d", n, s.Min, s.Max)
+		}
+	case Number:
+		n, err := strconv.ParseFloat(v, 64)
+		if err != nil || math.IsNaN(n) {
+			return fmt.Errorf("%q: want a number such as 0.05", v)
+		}
+		if n < float64(s.Min) || n > float64(s.Max) {
+			return fmt.Errorf("%s is out of range: want %d to %d", v, s.Min, s.Max)
 		}
 	case Duration:
 		d, err := time.ParseDuration(v)

@@ -39,6 +39,11 @@ func processSettings() []Setting {
 		word(row("api-server", "auto", "Whether the API server is used; `auto`: where a node name and credentials are.", func(p *Process) *string { return &p.APIServer }), "auto", "on", "off"),
 		path(row("kubeconfig", "", "Credentials for the API server; empty: the pod's service account.", func(p *Process) *string { return &p.Kubeconfig })),
 		listen,
+		path(row("web-config-file", "", "TLS and basic authentication of that address, in the form of Prometheus's exporter toolkit; probes then need the same.", func(p *Process) *string { return &p.WebConfigFile })),
+		{
+			Flag: "web-systemd-socket", Kind: Bool, Default: "false", About: "Serve on the sockets that systemd hands over instead of `listen`.",
+			set: func(c *Config, _ spot, v values) { c.Process.SystemdSocket = v.bool() },
+		},
 		path(row("status-token-file", "", "File with the bearer token that opens /api/v1/status beyond loopback; empty: loopback only.", func(p *Process) *string { return &p.StatusTokenFile })),
 		word(row("log-level", "info", "The least level that is logged.", func(p *Process) *string { return &p.LogLevel }), "debug", "info", "warn", "error"),
 		word(row("log-format", "text", "The form of a log line.", func(p *Process) *string { return &p.LogFormat }), "text", "json"),

@@ -160,8 +160,8 @@ func ordered(in []Line) []Line {
 		rank[s.Key+" "+s.Flag] = i
 	}
 	of := func(l Line) int {
-		if strings.HasPrefix(l.Setting.Key, "gpus[]") {
-			return rank["gpus "]
+		if list, _, ok := strings.Cut(l.Setting.Key, "[]"); ok {
+			return rank[list+" "]
 		}
 		return rank[l.Setting.Key+" "+l.Setting.Flag]
 	}

@@ -16,7 +16,7 @@ func scalar(s *Setting, n ast.Node) (string, error) {
 	wrong := fmt.Errorf("want %s, got %s", article(s.Kind), kindOf(n))
 	switch t := n.(type) {
 	case *ast.StringNode:
-		if s.Kind == Bool || s.Kind == Int || s.Kind == Ints {
+		if s.Kind == Bool || s.Kind == Int || s.Kind == Ints || s.Kind == Number {
 			return "", fmt.Errorf("want %s, got the text %q", article(s.Kind), t.Value)
 		}
 		return t.Value, nil
@@ -27,7 +27,7 @@ func scalar(s *Setting, n ast.Node) (string, error) {
 		return t.Value.Value, nil
 	case *ast.IntegerNode:
 		switch s.Kind {
-		case Int, Ints:
+		case Int, Ints, Number:
 			return fmt.Sprint(t.Value), nil
 		case Duration:
 			return "", fmt.Errorf("want a duration with its unit such as %vs, got a number", t.Value)
@@ -35,6 +35,10 @@ func scalar(s *Setting, n ast.Node) (string, error) {
 			return "", errors.New("want a text, got a number; put it into quotes")
 		default:
 			return "", wrong
+		}
+	case *ast.FloatNode:
+		if s.Kind == Number {
+			return t.Token.Value, nil
 		}
 	case *ast.BoolNode:
 		if s.Kind == Bool {
@@ -50,6 +54,8 @@ func article(k Kind) string {
 		return "true or false"
 	case Int, Ints:
 		return "a whole number"
+	case Number:
+		return "a number"
 	case Duration:
 		return "a duration such as 30s"
 	case Enum, Enums:

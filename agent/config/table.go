@@ -55,7 +55,7 @@ func (s *Setting) Env() string {
 func Settings() []Setting { return append(fileSettings(), processSettings()...) }
 
 func fileSettings() []Setting {
-	return []Setting{
+	rows := []Setting{
 		{
 			Key: "version", Kind: Enum, Values: []string{Version}, Required: true,
 			About: "The form of this file.",
@@ -201,6 +201,7 @@ func fileSettings() []Setting {
 			set:   func(c *Config, at spot, v values) { c.share(at, func(s *deviceplugin.Sharing) { s.One = v.bool() }) },
 		},
 	}
+	return append(rows, metricsSettings()...)
 }
 
 // share changes an entry of a rule's sharing.
