@@ -13,6 +13,8 @@ const (
 	Gauge   Type = "gauge"
 	Counter Type = "counter"
 	Label   Type = "label"
+	// Histogram is the type of some families of gpulet's own, and of no field.
+	Histogram Type = "histogram"
 )
 
 // Level is the smallest entity that has a value of its own; a field asked above its level is that of the GPU.
@@ -61,6 +63,8 @@ type Own struct {
 	Unit   string
 	Labels []string
 	Help   string
+	// From says for people what it is made of.
+	From string
 }
 
 // Profile says under which names and units DCGM's fields are exported.
