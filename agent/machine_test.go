@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,7 +54,10 @@ type process struct {
 }
 
 // start runs an agent until the test ends or stop is called.
-func (m *machine) start(version string, gpus ...*gpufake.GPU) *process {
+func (m *machine) start(version string, gpus ...*gpufake.GPU) *process { return m.startWith(version, nil, gpus...) }
+
+// startWith is start with flags of its own.
+func (m *machine) startWith(version string, flags map[string]string, gpus ...*gpufake.GPU) *process {
 	m.t.Helper()
 	run, err := os.MkdirTemp("", "ga")
 	if err != nil {
@@ -70,14 +74,16 @@ func (m *machine) start(version string, gpus ...*gpufake.GPU) *process {
 		cancel()
 		<-p.done
 	}
+	all := map[string]string{
+		"config": m.config, "state-dir": m.state, "run-dir": run, "kubelet-root": m.kubelet.Root(), "cdi-dir": filepath.Join(m.state, "cdi"),
+		"listen": p.listen, "api-server": "off",
+	}
+	maps.Copy(all, flags)
 	go func() {
 		defer close(p.done)
 		p.err = Run(ctx, Options{
 			Version: version, Driver: p.driver, Log: slog.New(slog.NewTextHandler(testWriter{m.t, version}, nil)),
-			Sources: config.Sources{Flags: map[string]string{
-				"config": m.config, "state-dir": m.state, "run-dir": run, "kubelet-root": m.kubelet.Root(), "cdi-dir": filepath.Join(m.state, "cdi"),
-				"listen": p.listen, "api-server": "off",
-			}},
+			Sources: config.Sources{Flags: all},
 		})
 	}()
 	m.t.Cleanup(func() {

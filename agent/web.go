@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,23 +14,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/gpulet/gpulet/agent/config"
 )
 
-// serveWeb serves the open, read-only address until ctx ends. An address that is taken is tried again: the GPUs go on without it.
+// serveWeb serves the open, read-only address until ctx ends. An address that is taken, or a wrong web configuration, is tried
+// again: the GPUs go on without it.
 func (a *Agent) serveWeb(ctx context.Context) error {
-	listen := a.running.Config.Process.Listen
-	if listen == "" {
+	p := a.running.Config.Process
+	if p.Listen == "" && !p.SystemdSocket {
 		return nil
 	}
 	for {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
-		if err == nil {
-			a.web.Store(nil)
-			a.log.Info("serving HTTP", "address", l.Addr().String())
-			return serve(ctx, l, a.webHandler())
+		err := a.serveWebOnce(ctx, p)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it ends because it was told to
 		}
 		why := err.Error()
 		if old := a.web.Swap(&why); old == nil || *old != why {
@@ -43,13 +45,32 @@ func (a *Agent) serveWeb(ctx context.Context) error {
 	}
 }
 
-// serve answers on a listener until ctx ends.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+// serveWebOnce serves until ctx ends or it cannot.
+func (a *Agent) serveWebOnce(ctx context.Context, p config.Process) error {
+	flags := &web.FlagConfig{WebListenAddresses: &[]string{p.Listen}, WebSystemdSocket: &p.SystemdSocket, WebConfigFile: &p.WebConfigFile}
+	if err := web.Validate(p.WebConfigFile); err != nil {
+		return fmt.Errorf("web configuration %s: %w", p.WebConfigFile, err)
+	}
+	run := func(s *http.Server) error { return web.ListenAndServe(s, flags, a.log) }
+	if !p.SystemdSocket {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Listen)
+		if err != nil {
+			return err
+		}
+		a.log.Info("serving HTTP", "address", l.Addr().String())
+		run = func(s *http.Server) error { return web.Serve(l, s, flags, slog.New(slog.DiscardHandler)) }
+	}
+	a.web.Store(nil)
+	return serve(ctx, a.webHandler(), run)
+}
+
+// serve runs a server of h until ctx ends or it fails.
+func serve(ctx context.Context, h http.Handler, run func(*http.Server) error) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
-	var g errgroup.Group
+	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		if err := run(server); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
 		}
 		return nil
 	})
