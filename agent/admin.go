@@ -38,7 +38,9 @@ func (a *Agent) serveAdmin(ctx context.Context) error {
 		}
 		serving, stop := context.WithCancel(ctx)
 		var g errgroup.Group
-		g.Go(func() error { return serve(serving, a.adminHandler(), func(s *http.Server) error { return s.Serve(l) }) })
+		g.Go(func() error {
+			return serve(serving, a.adminHandler(), func(s *http.Server) error { return s.Serve(l) })
+		})
 		awaitDead(ctx, Socket(dir))
 		stop()
 		if err := g.Wait(); err != nil {

@@ -54,7 +54,9 @@ type process struct {
 }
 
 // start runs an agent until the test ends or stop is called.
-func (m *machine) start(version string, gpus ...*gpufake.GPU) *process { return m.startWith(version, nil, gpus...) }
+func (m *machine) start(version string, gpus ...*gpufake.GPU) *process {
+	return m.startWith(version, nil, gpus...)
+}
 
 // startWith is start with flags of its own.
 func (m *machine) startWith(version string, flags map[string]string, gpus ...*gpufake.GPU) *process {
