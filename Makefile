@@ -3,6 +3,8 @@ SHELL := /bin/bash -o pipefail
 GO ?= go
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gpulet
 TOOLS := $(CACHE)/tools
+# promtool and prometheus, where test/deps.sh had to fetch them
+export PATH := $(PATH):$(CACHE)/prometheus/usr/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ONCE ?=
@@ -61,7 +63,7 @@ e2e: build ## the short end-to-end tests on the real cluster (root)
 .PHONY: bench
 bench: ## benchmarks: the agent's process, then its parts; results belong in docs/benchmarks.md
 	$(GO) run ./test/bench
-	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./deviceplugin/... ./gpu/... ./kubelet/...
+	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./deviceplugin/... ./exporter/... ./gpu/... ./kubelet/...
 
 .PHONY: prove
 prove: deps build ## measure every promise and write docs/proofs.md

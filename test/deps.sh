@@ -13,10 +13,20 @@ need kubectl kubernetes-client
 file /usr/include/stdlib.h libc6-dev
 file /usr/include/seccomp.h libseccomp-dev
 file /usr/lib/cni/bridge containernetworking-plugins
-[ -n "$want" ] || exit 0
-[ "$(id -u)" = 0 ] || { echo "missing packages, and only root can install them: apt-get install$want" >&2; exit 1; }
+programs="${XDG_CACHE_HOME:-$HOME/.cache}/gpulet/prometheus"
+fetch=""
+for p in prometheus promtool; do
+	command -v "$p" >/dev/null 2>&1 || [ -x "$programs/usr/bin/$p" ] || fetch=prometheus
+done
+[ -n "$want$fetch" ] || exit 0
+[ -z "$want" ] || [ "$(id -u)" = 0 ] || { echo "missing packages, and only root can install them: apt-get install$want" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
 # A source that does not answer is no reason to stop: what is missing shows in the next command.
-apt-get update -qq || true
+[ "$(id -u)" != 0 ] || apt-get update -qq || true
+if [ -n "$fetch" ]; then # unpacked beside the other programs: an installed package would start a server
+	mkdir -p "$programs"
+	(cd "$programs" && apt-get download -qq $fetch && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+fi
+[ -n "$want" ] || exit 0
 # shellcheck disable=SC2086 # one word a package
 apt-get install -y -qq --no-install-recommends $want

@@ -1,8 +1,12 @@
 #!/bin/sh
-# Runs each fuzzer of the module for the given time, one after another.
+# fuzz.sh [TIME [ROW [PACKAGE...]]]: runs each fuzzer of the packages (all) for that time (60s), one after another.
+# ROW is the promise that it proves.
 set -eu
 time=${1:-60s}
-go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}' ./... | {
+row=${2:-2.9b}
+[ $# -lt 2 ] || shift 2
+[ $# -gt 0 ] || set -- ./...
+go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}' "$@" | {
 	n=0
 	while read -r pkg dir; do
 		for f in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //' | sort -u); do
@@ -11,5 +15,5 @@ go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}'
 			n=$((n + 1))
 		done
 	done
-	echo "PROOF 2.9b: $n fuzzers, $time each, no finding"
+	echo "PROOF $row: $n fuzzers, $time each, no finding"
 }

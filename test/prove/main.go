@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if cache, err := os.UserCacheDir(); err == nil { // where test/deps.sh put Prometheus
+		_ = os.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(cache, "gpulet/prometheus/usr/bin"))
+	}
 	if err := run(ctx, *ci, *only, *list); err != nil {
 		fmt.Fprintln(os.Stderr, "prove:", err)
 		os.Exit(1)
