@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gpulet/gpulet/exporter/expose"
+	"github.com/gpulet/gpulet/exporter/ledger"
 )
 
 // Settings are the configuration of this package after defaulting and validation: a plain value.
@@ -46,11 +47,4 @@ type DCGM struct {
 }
 
 // Price is what a device costs.
-type Price struct {
-	// Model and Profile are patterns of path.Match, upper and lower case alike; an empty Profile is that of a whole GPU.
-	Model, Profile string
-	// CapacityType is empty for all.
-	CapacityType string
-	// DollarsPerHour is for one device, whole or slice; the containers that share it divide it.
-	DollarsPerHour float64
-}
+type Price = ledger.Price
