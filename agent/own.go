@@ -103,7 +103,7 @@ func (a *Agent) newOwner(ctx context.Context, p config.Process) *owner {
 	})
 	o.manager = deviceplugin.New(deviceplugin.Config{
 		Log: a.log, Settings: o.settings, Offers: o.offers, Claims: o.claims, Registrar: o.registrar, Specs: o.specs,
-		Node: a.cluster.node(), Events: a.cluster.events(), Pods: a.pods.Feed(), Resources: o.resources, Holders: a.monitor, Processes: deviceplugin.NewProcesses(p.ProcRoot),
+		Node: a.cluster.node(), Events: a.cluster.events(), Pods: a.pods.Feed(), Resources: o.resources, Holders: a.monitor, Processes: kubelet.NewProcesses(p.ProcRoot),
 	})
 	return o
 }

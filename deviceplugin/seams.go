@@ -71,7 +71,7 @@ type Specs interface {
 // DeviceNode is a device node as a container and the host see it.
 type DeviceNode struct{ ContainerPath, HostPath string }
 
-// Processes tells of host processes, from /proc.
+// Processes tells of host processes, from /proc; kubelet.Processes does.
 type Processes interface {
 	// Pod is the pod that a process belongs to; false when it belongs to none or is gone.
 	Pod(pid int) (kubelet.UID, bool)
