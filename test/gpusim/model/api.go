@@ -25,6 +25,8 @@ type Options struct {
 	// StrictHandles makes MIG device handles and MIG GPM samples of other clients keep an instance from being destroyed, as leaked
 	// handles do. Off, only processes and LeakHandle do.
 	StrictHandles bool
+	// CollapseXIDs: see Node.CollapseXIDs.
+	CollapseXIDs bool
 }
 
 type symbolKey struct{}

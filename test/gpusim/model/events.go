@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,9 @@ func (n *Node) supportedEvents(g *gpu) uint64 {
 
 // emit gives an event to every set that registered it. Of events of one instance a client without privileges hears nothing.
 func (n *Node) emit(g *gpu, kind, data uint64, gi, ci uint32) {
+	if kind == EventXidCritical {
+		n.logXID(g, data, gi, ci)
+	}
 	for c := range n.clients {
 		if gi != NoInstance && !c.admin() {
 			continue
@@ -42,7 +46,12 @@ func (n *Node) emit(g *gpu, kind, data uint64, gi, ci uint32) {
 			if s.masks[g]&kind == 0 || len(s.queue) >= queueMax {
 				continue
 			}
-			s.queue = append(s.queue, EventData{Device: g.handle, EventType: kind, EventData: data, GpuInstanceID: gi, ComputeInstanceID: ci})
+			e := EventData{Device: g.handle, EventType: kind, EventData: data, GpuInstanceID: gi, ComputeInstanceID: ci}
+			if at := slices.IndexFunc(s.queue, func(q EventData) bool { return q.Device == e.Device && q.EventType == EventXidCritical }); n.collapse && kind == EventXidCritical && at >= 0 {
+				s.queue[at] = e
+			} else {
+				s.queue = append(s.queue, e)
+			}
 			s.poke()
 		}
 	}

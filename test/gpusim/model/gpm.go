@@ -11,6 +11,7 @@ type gpmSample struct {
 	g     *gpu
 	gi    *gpuInstance
 	meter meter
+	hz    float64 // SM cycles in a second
 }
 
 // GpmQueryDeviceSupport says whether the GPU has GPM (Hopper and later).
@@ -54,9 +55,9 @@ func (c *Client) GpmSampleGet(ctx context.Context, d Device, s GpmSample) Return
 			return NotSupported
 		}
 		c.node.advance(t.g)
-		*sample = gpmSample{taken: true, g: t.g, meter: t.g.meter}
+		*sample = gpmSample{taken: true, g: t.g, meter: t.g.meter, hz: t.g.cycleHz(t.g.spec.sms)}
 		if t.ci != nil {
-			sample.gi, sample.meter = t.ci.gi, t.ci.meter
+			sample.gi, sample.meter, sample.hz = t.ci.gi, t.ci.meter, t.g.cycleHz(t.ci.profile.sms)
 		}
 		return Success
 	})
@@ -75,7 +76,7 @@ func (c *Client) GpmMigSampleGet(ctx context.Context, d Device, giID uint32, s G
 		for _, gi := range g.instances {
 			if gi.id == giID {
 				c.node.advance(g)
-				*sample = gpmSample{taken: true, g: g, gi: gi, meter: gi.meter}
+				*sample = gpmSample{taken: true, g: g, gi: gi, meter: gi.meter, hz: g.cycleHz(gi.profile.sms)}
 				return Success
 			}
 		}
@@ -100,11 +101,41 @@ func (c *Client) GpmMetricsGet(ctx context.Context, first, second GpmSample, met
 		}
 		out = make([]GpmMetric, len(metrics))
 		for i, m := range metrics {
-			out[i] = a.g.metric(m.ID, rate, a.gi)
+			if m.ID >= gpmRaw && m.ID <= gpmRawEnd && c.node.branch >= 570 {
+				out[i] = a.g.raw(m.ID, b)
+			} else {
+				out[i] = a.g.metric(m.ID, rate, a.gi)
+			}
 		}
 		return Success
 	})
 	return out, ret
+}
+
+// The metrics that count since the driver was loaded.
+const (
+	gpmRaw    = 248
+	gpmRawEnd = 260
+)
+
+// raw is one of them at the second sample: cycles of all SMs, or bytes.
+func (g *gpu) raw(id uint32, s *gpmSample) GpmMetric {
+	acts := [...]int{actSeconds, actSM, actTensor, -1, actTensor, -1, -1, actPCIeTx, actPCIeRx, actInteger, actFP64, actFP32, actFP16}
+	m := GpmMetric{ID: id, ShortName: "Cycles", LongName: "SM Cycles", Unit: "cycles"}
+	act := acts[id-gpmRaw]
+	switch {
+	case act < 0: // units that no load of the simulation uses
+	case act == actSeconds:
+		m.Value = s.meter.sum[act] * s.hz
+	case act == actPCIeTx || act == actPCIeRx:
+		m.ShortName, m.LongName, m.Unit, m.Value = "PCIe", "PCIe Traffic", "B", s.meter.sum[act]
+		if s.gi != nil {
+			m.Return, m.Value = NotSupported, math.NaN()
+		}
+	default:
+		m.Value = s.meter.sum[act] / 100 * s.hz
+	}
+	return m
 }
 
 // metric computes one GPM metric; NotSupported for those that the GPU or an instance has not.

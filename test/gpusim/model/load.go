@@ -67,7 +67,7 @@ func (l *loadState) level(t time.Time) float64 {
 	if !l.on {
 		return 0
 	}
-	v, dt := l.Level, t.Sub(l.from)
+	v, dt := l.Level, max(0, t.Sub(l.from))
 	switch l.Kind {
 	case "ramp":
 		v = l.From + (l.Level-l.From)*math.Min(1, float64(dt)/float64(l.Period))

@@ -26,6 +26,10 @@ type Node struct {
 	epoch      uint64 // grows with every boot and driver load; a client of an older epoch is uninitialised
 	bootID     string
 	loadedAt   time.Time
+	bootedAt   time.Time
+	xids       []XID
+	xidSeq     uint64
+	collapse   bool
 	gpus       []*gpu // in PCI order; index is the position among those that the driver knows
 	clients    map[*Client]struct{}
 	devices    map[Device]target
@@ -96,7 +100,7 @@ func New(shape Shape, opts Options) (*Node, error) {
 		return nil, fmt.Errorf("shape %s: %w", shape.Name, err)
 	}
 	n := &Node{
-		shape: shape, clock: opts.Clock, strict: opts.StrictHandles, symbols: Symbols(), minors: migMinors(), driver: shape.Driver,
+		shape: shape, clock: opts.Clock, strict: opts.StrictHandles, collapse: opts.CollapseXIDs, symbols: Symbols(), minors: migMinors(), driver: shape.Driver,
 		rng:     rand.New(rand.NewPCG(opts.Seed, 0x6770756c6574)),
 		clients: map[*Client]struct{}{}, calls: map[string]uint64{}, changed: make(chan struct{}), lastPID: 4000,
 	}
@@ -123,7 +127,8 @@ func New(shape Shape, opts Options) (*Node, error) {
 
 // boot starts a new epoch with the driver loaded. The caller holds mu, or owns n alone.
 func (n *Node) boot() {
-	n.bootID = n.uuid()
+	n.bootID, n.bootedAt = n.uuid(), n.clock.Now()
+	n.xids, n.xidSeq = nil, 0
 	for _, g := range n.gpus {
 		g.procs, g.lost, g.leaks, g.recovery = nil, false, 0, 0
 		n.unhang(g)

@@ -11,6 +11,8 @@ import (
 const (
 	samplePeriod = time.Second / 6
 	keptSamples  = 100
+	// processSamples is how many of each process the driver hands out at most.
+	processSamples = 6
 )
 
 // unlessMIG runs f for a GPU that is not in MIG mode: utilisation is not there in MIG mode.
@@ -155,18 +157,21 @@ func (c *Client) perProcess(ctx context.Context, name string, d Device, since ui
 	ret = c.unlessMIG(ctx, name, d, func(g *gpu) Return {
 		now := c.node.clock.Now()
 		c.node.advance(g)
-		at := uint64(now.Truncate(samplePeriod).UnixMicro())
-		if at <= since {
-			return NotFound
-		}
-		for _, p := range g.procs {
-			a := g.processActivity(p, now)
-			u := ProcessUtilization{
-				PID: uint32(p.PID), TimeStamp: at, SmUtil: percent(a[actSM]), MemUtil: percent(a[actDRAM]),
-				EncUtil: percent(a[actEncoder]), DecUtil: percent(a[actDecoder]),
-			}
-			if u.SmUtil+u.MemUtil+u.EncUtil+u.DecUtil > 0 {
-				out = append(out, u)
+		for i := processSamples - 1; i >= 0; i-- {
+			t := now.Truncate(samplePeriod).Add(-time.Duration(i) * samplePeriod)
+			for _, p := range g.procs {
+				// The newest sample is there at once, older ones only of what ran then.
+				if uint64(t.UnixMicro()) <= since || i > 0 && t.Before(p.started) {
+					continue
+				}
+				a := g.processActivity(p, t)
+				u := ProcessUtilization{
+					PID: uint32(p.PID), TimeStamp: uint64(t.UnixMicro()), SmUtil: percent(a[actSM]), MemUtil: percent(a[actDRAM]),
+					EncUtil: percent(a[actEncoder]), DecUtil: percent(a[actDecoder]),
+				}
+				if u.SmUtil+u.MemUtil+u.EncUtil+u.DecUtil > 0 {
+					out = append(out, u)
+				}
 			}
 		}
 		if len(out) == 0 {
@@ -177,7 +182,7 @@ func (c *Client) perProcess(ctx context.Context, name string, d Device, since ui
 	return out, ret
 }
 
-// DeviceGetProcessUtilization gives one sample per process that did something, newer than since (microseconds); NotFound without any,
+// DeviceGetProcessUtilization gives the samples of each process that did something, newer than since (microseconds), oldest first; NotFound without any,
 // NotSupported in MIG mode.
 func (c *Client) DeviceGetProcessUtilization(ctx context.Context, d Device, since uint64) ([]ProcessUtilization, Return) {
 	return c.perProcess(ctx, "nvmlDeviceGetProcessUtilization", d, since)
