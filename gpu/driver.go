@@ -75,6 +75,8 @@ type DriverGPU interface {
 	Ancestor(peer DriverGPU) (Ancestor, error)
 	// Watch registers this GPU's events.
 	Watch() (EventSource, error)
+	// Telemetry measures this GPU. It makes no call by itself, and each of these objects has its own "last time".
+	Telemetry() Telemetry
 }
 
 // EventSource delivers the events of one GPU from Watch on.

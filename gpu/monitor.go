@@ -237,10 +237,8 @@ func (m *Monitor) Clear(ctx context.Context, uuid UUID) error {
 func (m *Monitor) Holders(ctx context.Context, uuid UUID) ([]Holder, error) {
 	m.mu.Lock()
 	var h DriverGPU
-	for _, s := range m.slots {
-		if s.uuid == uuid {
-			h = s.handle
-		}
+	if s := m.slotOf(uuid); s != nil {
+		h = s.handle
 	}
 	m.mu.Unlock()
 	if h == nil {
@@ -251,8 +249,10 @@ func (m *Monitor) Holders(ctx context.Context, uuid UUID) ([]Holder, error) {
 
 // Quiesce makes the monitor let go of a GPU, so that its mode can be changed: its last state stays published until
 // release, which starts a new session of the driver, as handles from before a mode change are not valid after it.
+// Until then Read and Use answer ErrChanging.
 func (m *Monitor) Quiesce(ctx context.Context, uuid UUID) (release func(), err error) {
 	var stopped <-chan struct{}
+	var told *teller
 	e := m.ask(ctx, func() {
 		s := m.slotOf(uuid)
 		if s == nil || m.quiet[uuid] {
@@ -260,6 +260,12 @@ func (m *Monitor) Quiesce(ctx context.Context, uuid UUID) (release func(), err e
 			return
 		}
 		m.quiet[uuid] = true
+		m.mu.Lock()
+		s.quiet = true
+		if told = s.teller; told != nil {
+			told.close(ErrChanging)
+		}
+		m.mu.Unlock()
 		s.cancel()
 		stopped = s.stopped
 	})
@@ -274,13 +280,20 @@ func (m *Monitor) Quiesce(ctx context.Context, uuid UUID) (release func(), err e
 	})
 	select {
 	case <-stopped:
-		return release, nil
 	case <-ctx.Done():
 		release()
 		return nil, ctx.Err()
 	}
+	if told != nil {
+		if err := m.release(ctx, told); err != nil {
+			release()
+			return nil, err
+		}
+	}
+	return release, nil
 }
 
+// slotOf finds the slot of a GPU. The caller is Run's goroutine or holds mu.
 func (m *Monitor) slotOf(uuid UUID) *slot {
 	for _, s := range m.slots {
 		if s.uuid == uuid {

@@ -17,6 +17,8 @@ type MonitorConfig struct {
 	Interval time.Duration
 	// CallTimeout is how long a GPU may take to answer, 5 s.
 	CallTimeout time.Duration
+	// TelemetryTimeout is how long one reading of measurements may take, 2 s.
+	TelemetryTimeout time.Duration
 	// FirstAnswer is how long the first snapshot waits for slow GPUs, 1.5 s.
 	FirstAnswer time.Duration
 	// Health says when trust returns. Defaults: 3 probes, at least 0.8 of Interval apart, a quarantine of 30 s.
@@ -24,6 +26,8 @@ type MonitorConfig struct {
 	// Stale is called, once, when the kernel driver was replaced by another version: only a new process can load
 	// the new library. It may be nil and must not block.
 	Stale func()
+	// XID is called for every XID event of a GPU that is known, with when it came. It may be nil and must not block.
+	XID func(uuid UUID, code uint64, at time.Time)
 }
 
 func (c MonitorConfig) withDefaults() MonitorConfig {
@@ -34,6 +38,7 @@ func (c MonitorConfig) withDefaults() MonitorConfig {
 	}
 	set(&c.Interval, 5*time.Second)
 	set(&c.CallTimeout, 5*time.Second)
+	set(&c.TelemetryTimeout, 2*time.Second)
 	set(&c.FirstAnswer, 1500*time.Millisecond)
 	set(&c.Health.Spacing, c.Interval*8/10)
 	set(&c.Health.Quarantine, 30*time.Second)
@@ -51,6 +56,9 @@ func (c MonitorConfig) withDefaults() MonitorConfig {
 	}
 	if c.Stale == nil {
 		c.Stale = func() {}
+	}
+	if c.XID == nil {
+		c.XID = func(UUID, uint64, time.Time) {}
 	}
 	return c
 }

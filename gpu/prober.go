@@ -62,9 +62,7 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 			}
 			handle, st = h, read
 			r.static = &read
-			m.mu.Lock()
-			s.handle = h
-			m.mu.Unlock()
+			m.handled(ctx, s, read.id.UUID, h)
 		}
 		got, err := m.read(ctx, s, handle, st.geometry)
 		r.probed = err == nil

@@ -24,9 +24,11 @@ type slot struct {
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when its goroutines have let go of the GPU
 
-	// uuid and handle are guarded by Monitor.mu, empty until the GPU answered. Run's goroutine alone writes uuid.
+	// These are guarded by Monitor.mu, empty until the GPU answered. Run's goroutine alone writes uuid and quiet.
 	uuid   UUID
 	handle DriverGPU // the prober writes it
+	teller *teller   // of the handle
+	quiet  bool      // somebody changes the GPU
 
 	reported bool  // in this session; Run's goroutine
 	err      error // of the last report; Run's goroutine
@@ -74,7 +76,7 @@ func (m *Monitor) session(ctx context.Context) error {
 		s := &slot{index: i, key: fmt.Sprintf("#%d", i), poke: make(chan struct{}, 1), cancel: stop, stopped: make(chan struct{})}
 		m.slots[i] = s
 		if uuid := m.quietAt(i); uuid != "" { // somebody changes it: hands off
-			s.uuid = uuid
+			s.uuid, s.quiet = uuid, true
 			stop()
 			close(s.stopped)
 			continue
@@ -91,6 +93,7 @@ func (m *Monitor) session(ctx context.Context) error {
 	cancel()
 	_ = g.Wait() // probers return no error
 	m.topology.wait()
+	m.dismiss() //nolint:contextcheck // it ends after its context did
 	m.mu.Lock()
 	clear(m.slots)
 	m.mu.Unlock()
@@ -298,7 +301,9 @@ func (m *Monitor) event(e seen) {
 	if t == nil {
 		return
 	}
-	entry := t.machine.Event(time.Now(), e.event)
+	now := time.Now()
+	entry := t.machine.Event(now, e.event)
+	m.cfg.XID(t.static.id.UUID, e.event.XID, now)
 	m.cfg.Log.Warn("XID", "gpu", t.static.id.UUID, "index", t.index, "xid", entry.XID, "name", entry.Name,
 		"class", entry.Class.String(), "effect", entry.Effect.String(),
 		"gpuInstance", int32(e.event.GPUInstance), "computeInstance", int32(e.event.ComputeInstance))

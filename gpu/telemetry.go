@@ -80,8 +80,8 @@ type ProcessUse struct {
 
 // Telemetry reads measurements of one GPU of a session. One call at a time: they are made in the telemetry lane.
 type Telemetry interface {
-	// Read answers each field of ask for each of its entities, in any order, with a value or an Absence.
-	// An error means that the GPU as a whole does not answer.
+	// Read answers each field of ask for each of its entities once, in any order, with a value or an Absence; fields that it
+	// never gives (XIDs, what only DCGM knows) it leaves out. An error means that the GPU as a whole does not answer.
 	Read(ask Ask) ([]Reading, error)
 	// Use lists the processes of the GPU and of its instances. Outside MIG mode it tells what each did since the last call;
 	// in MIG mode the driver does not measure that.

@@ -180,6 +180,7 @@ type GPU struct {
 	hang      chan struct{}
 	sources   []*source
 	serial    int
+	telemetry telemetryState
 }
 
 // do changes the GPU under the driver's lock, if it has one yet.
