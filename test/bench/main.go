@@ -22,10 +22,12 @@ import (
 func main() {
 	runs := flag.Int("runs", 5, "agents to measure")
 	rest := flag.Duration("rest", 10*time.Second, "how long an agent rests while its CPU time is counted")
+	exporter := flag.Bool("metrics", false, "measure the exporter instead of the device plugin")
+	changes := flag.Int("changes", 0, "layout changes under which the memory of an agent is watched")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *runs, *rest); err != nil {
+	if err := run(ctx, *runs, *rest, *exporter, *changes); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -40,7 +42,7 @@ type figure struct {
 
 func (f *figure) median() float64 { return median(f.values) }
 
-func run(ctx context.Context, runs int, rest time.Duration) error {
+func run(ctx context.Context, runs int, rest time.Duration, exporter bool, changes int) error {
 	dir, err := os.MkdirTemp("", "gpulet-bench")
 	if err != nil {
 		return err
@@ -50,12 +52,17 @@ func run(ctx context.Context, runs int, rest time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if exporter {
+		return metrics(ctx, dir, binary, runs, rest, changes)
+	}
 	starts := &figure{id: "2.8b", name: "start to registered", unit: "s", bar: 2}
 	memory := &figure{id: "2.8c", name: "private memory (RssAnon)", unit: "MiB", bar: 48}
 	cpu := &figure{id: "2.8d", name: "CPU at rest", unit: "% of a core", bar: 0.5}
 	var calls []*callFigures
+	alone := slots() // what the exporter takes, --metrics tells
+	alone.args = []string{"--metrics-source", "off"}
 	for i := range runs {
-		b, err := begin(ctx, filepath.Join(dir, strconv.Itoa(i)), binary, slots())
+		b, err := begin(ctx, filepath.Join(dir, strconv.Itoa(i)), binary, alone)
 		if err != nil {
 			return err
 		}
@@ -114,6 +121,8 @@ type node struct {
 	divide              string // a profile to fill each GPU with
 	resource            string
 	devices             int
+	loaded              bool     // the GPUs work
+	args                []string // of the agent
 }
 
 func slots() node {
@@ -153,6 +162,9 @@ func begin(ctx context.Context, dir, binary string, n node) (*bed, error) {
 			}
 		}
 	}
+	if err == nil && n.loaded {
+		err = load(ctx, b.sim)
+	}
 	if err == nil {
 		b.kubelet, err = fakekubelet.Start(ctx, filepath.Join(dir, "k"), fakekubelet.Options{})
 	}
@@ -163,7 +175,7 @@ func begin(ctx context.Context, dir, binary string, n node) (*bed, error) {
 	if err == nil {
 		b.agent, err = process.Start(ctx, process.Options{
 			Binary: binary, Dir: dir, Sim: b.sim, Kubelet: b.kubelet, Config: n.config, Listen: b.metrics,
-			Log: os.Stderr, Args: []string{"--log-level", "error"},
+			Log: os.Stderr, Args: append([]string{"--log-level", "error"}, n.args...),
 		})
 	}
 	for err == nil {
