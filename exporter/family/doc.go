@@ -53,7 +53,9 @@ type Family struct {
 	NVML string
 	// Default: it is exported unless a collectors file says otherwise.
 	Default bool
-	Help    string
+	// Guess: Later is made like its siblings' names; NVIDIA's own could not be confirmed.
+	Guess bool
+	Help  string
 }
 
 // Own is a family of gpulet's own, in base units.
