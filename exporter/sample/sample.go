@@ -66,7 +66,9 @@ const (
 // Hold is a device that a container has.
 type Hold struct {
 	Container
-	Resource string
+	// RuntimeID is the container's as its runtime knows it, by which its processes are found; empty while it is not known.
+	RuntimeID string
+	Resource  string
 	// ID is the device's as the kubelet knows it, Device what it means.
 	ID     string
 	Device gpu.Device
