@@ -57,7 +57,7 @@ func (r *reader) number(f gpu.Field, scale, within float64) func(v uint32, ret m
 
 func (r *reader) check(f gpu.Field, ret model.Return) {
 	if ret != model.Success && r.err == nil {
-		r.err = fmt.Errorf("the model says %v for field %d", ret, f)
+		r.err = fmt.Errorf("the model says %w for field %d", ret, f)
 	}
 }
 
@@ -92,7 +92,7 @@ func (s *Stage) truth(ctx context.Context) ([]Truth, error) {
 func (r *reader) open(uuid string) {
 	d, ret := r.c.DeviceGetHandleByUUID(r.ctx, uuid)
 	if ret != model.Success {
-		r.err = fmt.Errorf("the model has no %s: %v", uuid, ret)
+		r.err = fmt.Errorf("the model has no %s: %w", uuid, ret)
 	}
 	r.d = d
 }
