@@ -77,15 +77,15 @@ func metricsSettings() []Setting {
 		}, func(m *Metrics, v values) { m.CapacityType = v.text() }),
 		{Key: "metrics.dcgm", About: "How DCGM is reached. It runs in a process of its own."},
 		row(Setting{
-			Key: "metrics.dcgm.host", Flag: "dcgm-host", Kind: Text, valid: engineAddress,
+			Key: "metrics.dcgm.host", Flag: "dcgm-host", Restart: true, Kind: Text, valid: engineAddress,
 			About: "A host engine: `tcp://host:5555` or `unix:///path`. Empty: an engine inside the agent's DCGM process.",
 		}, func(m *Metrics, v values) { m.DCGM.Host = v.text() }),
 		row(Setting{
-			Key: "metrics.dcgm.library", Flag: "dcgm-library", Kind: Text, valid: absolute,
+			Key: "metrics.dcgm.library", Flag: "dcgm-library", Restart: true, Kind: Text, valid: absolute,
 			About: "Path of libdcgm.so.4; empty: as the loader finds it, then below driver-root.",
 		}, func(m *Metrics, v values) { m.DCGM.Library = v.text() }),
 		row(Setting{
-			Key: "metrics.dcgm.memoryMiB", Flag: "dcgm-memory-mib", Kind: Int, Default: "512", Min: 64, Max: 64 << 10,
+			Key: "metrics.dcgm.memoryMiB", Flag: "dcgm-memory-mib", Restart: true, Kind: Int, Default: "512", Min: 64, Max: 64 << 10,
 			About: "The most memory that the DCGM process may use; above that it is started anew.",
 		}, func(m *Metrics, v values) { m.DCGM.Memory = uint64(v.int()) << 20 }),
 		{Key: "metrics.prices", About: "What devices cost, asked in order: the first that fits a device decides. Without one there is no gpu_cost_dollars_total."},
