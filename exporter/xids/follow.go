@@ -46,6 +46,9 @@ func (r *Reader) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at the kernel log: %w", err)
 	}
+	if info.Mode().IsDir() {
+		return fmt.Errorf("%s is a folder", r.cfg.Path)
+	}
 	t := tail{file: f, regular: info.Mode().IsRegular()}
 	if !t.regular || !r.unread {
 		t.at, err = f.Seek(0, io.SeekEnd)
