@@ -41,18 +41,20 @@ func own(s *gpu.Snapshot, id string) (gpu.Device, bool) {
 	if err != nil {
 		return gpu.Device{}, false
 	}
-	for i := range s.GPUs {
-		g := &s.GPUs[i]
-		if parts.GPU != string(g.UUID) && parts.GPU != gpu.ShortUUID(g.UUID) {
-			continue
+	g := s.GPU(gpu.UUID(parts.GPU))
+	for i := 0; g == nil && i < len(s.GPUs); i++ {
+		if gpu.ShortUUID(s.GPUs[i].UUID) == parts.GPU {
+			g = &s.GPUs[i]
 		}
-		d := gpu.Device{Kind: parts.Kind, GPU: g.UUID, ComputeStart: parts.ComputeStart, Replica: parts.Replica}
-		if parts.Kind == gpu.Slice {
-			d.Slot = slot(g, parts.Profile, parts.Start)
-		}
-		return d, true
 	}
-	return gpu.Device{}, false
+	if g == nil {
+		return gpu.Device{}, false
+	}
+	d := gpu.Device{Kind: parts.Kind, GPU: g.UUID, ComputeStart: parts.ComputeStart, Replica: parts.Replica}
+	if parts.Kind == gpu.Slice {
+		d.Slot = slot(g, parts.Profile, parts.Start)
+	}
+	return d, true
 }
 
 // slot is a profile at a start; its size is that of an instance there, or else what the geometry says, 0 when nothing does.
