@@ -286,3 +286,18 @@ func TestInSnapshot(t *testing.T) {
 		}
 	}
 }
+
+func TestALineWithoutEndTakesNoMemory(t *testing.T) {
+	l := tail{regular: true}
+	for range 100 {
+		l.split([]byte(strings.Repeat("x", maxRecord/2)), func(s string) { t.Errorf("a line of %d bytes was handed over", len(s)) })
+	}
+	if n := cap(l.part); n > 2*maxRecord {
+		t.Errorf("%d bytes are kept of a line without end", n)
+	}
+	var got []string
+	l.split([]byte("the end of it\nshort\n"), func(s string) { got = append(got, s) })
+	if !slices.Equal(got, []string{"short"}) {
+		t.Errorf("the lines after it are %q", got)
+	}
+}
