@@ -25,6 +25,10 @@ var (
 	ErrMissing = errors.New("the driver library lacks the function")
 	// ErrNotFound: no such GPU or instance.
 	ErrNotFound = errors.New("not found")
+	// ErrPermission: the driver does not let this process do it.
+	ErrPermission = errors.New("no permission")
+	// ErrNoData: there is nothing to tell yet.
+	ErrNoData = errors.New("no data yet")
 	// ErrEnd: the index is past the end of what can be enumerated.
 	ErrEnd = errors.New("past the end")
 	// ErrTimeout: no event came in the given time.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	nv "github.com/NVIDIA/go-nvml/pkg/nvml"
 
@@ -21,6 +22,28 @@ type device struct {
 	h nv.Device
 	// cis are the compute-instance profiles by GPU-instance profile; used in the inventory lane alone.
 	cis map[uint32][]nv.ComputeInstanceProfileInfo
+	// shape is how Layout last found the GPU divided; nil before. Telemetry, in another lane, notices by it that all is different.
+	shape atomic.Pointer[shape]
+}
+
+// shape is a mode with its instances. Another shape has another address.
+type shape struct {
+	mig       bool
+	instances string
+}
+
+// saw notes the layout.
+func (v *device) saw(l gpu.Layout) {
+	s := shape{mig: l.MIG.Enabled}
+	for _, in := range l.Instances {
+		s.instances += fmt.Sprintf("%d,", in.ID)
+		for _, c := range in.Compute {
+			s.instances += string(c.UUID) + ";"
+		}
+	}
+	if old := v.shape.Load(); old == nil || *old != s {
+		v.shape.Store(&s)
+	}
 }
 
 // Identity reads what is fixed.
@@ -203,47 +226,6 @@ func (v *device) fabric(c *gpu.Condition, g *gapList) {
 	if ok {
 		c.Fabric = gpu.Fabric(state)
 	}
-}
-
-// Processes merges what the driver tells of compute, graphics and MPS clients, one entry for each process and instance.
-func (v *device) Processes() ([]gpu.Holder, error) {
-	type key struct {
-		pid    uint32
-		gi, ci uint32
-	}
-	at := map[key]int{}
-	var out []gpu.Holder
-	for _, kind := range []struct {
-		symbol string
-		list   func() ([]nv.ProcessInfo, nv.Return)
-	}{
-		{"nvmlDeviceGetComputeRunningProcesses", v.h.GetComputeRunningProcesses},
-		{"nvmlDeviceGetGraphicsRunningProcesses", v.h.GetGraphicsRunningProcesses},
-		{"nvmlDeviceGetMPSComputeRunningProcesses", v.h.GetMPSComputeRunningProcesses},
-	} {
-		var infos []nv.ProcessInfo
-		err := v.d.call(v.d.newest(kind.symbol), func() (ret nv.Return) { infos, ret = kind.list(); return ret })
-		if err != nil {
-			if kind.symbol == "nvmlDeviceGetComputeRunningProcesses" || whole(err) {
-				return nil, err
-			}
-			continue
-		}
-		for _, p := range infos {
-			k := key{p.Pid, p.GpuInstanceId, p.ComputeInstanceId}
-			memory := p.UsedGpuMemory
-			if memory == ^uint64(0) { // NVML_VALUE_NOT_AVAILABLE
-				memory = 0
-			}
-			if i, ok := at[k]; ok {
-				out[i].MemoryBytes = max(out[i].MemoryBytes, memory)
-				continue
-			}
-			at[k] = len(out)
-			out = append(out, gpu.Holder{PID: int(p.Pid), GPUInstance: p.GpuInstanceId, ComputeInstance: p.ComputeInstanceId, MemoryBytes: memory})
-		}
-	}
-	return out, nil
 }
 
 // newest is the name of the newest form of a function that the library has, which is the one that go-nvml picked.

@@ -29,6 +29,10 @@ func wrap(call string, ret nv.Return) error {
 		e.Kind = gpu.ErrMissing
 	case nv.ERROR_NOT_FOUND:
 		e.Kind = gpu.ErrNotFound
+	case nv.ERROR_NO_PERMISSION:
+		e.Kind = gpu.ErrPermission
+	case nv.ERROR_NO_DATA, nv.ERROR_NOT_READY:
+		e.Kind = gpu.ErrNoData
 	case nv.ERROR_INVALID_ARGUMENT:
 		e.Kind = gpu.ErrEnd
 	case nv.ERROR_TIMEOUT:

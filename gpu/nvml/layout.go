@@ -94,6 +94,14 @@ func (v *device) mode() (state gpu.MIGState, err error) {
 
 // Layout reads the mode and the instances, by profile: a GPU instance without a compute instance is in no other list.
 func (v *device) Layout(geometry mig.Geometry) (gpu.Layout, []gpu.Gap, error) {
+	l, gaps, err := v.layout(geometry)
+	if err == nil && len(l.Unread) == 0 {
+		v.saw(l)
+	}
+	return l, gaps, err
+}
+
+func (v *device) layout(geometry mig.Geometry) (gpu.Layout, []gpu.Gap, error) {
 	var l gpu.Layout
 	g := gapList{}
 	state, err := v.mode()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/dl"
 	nv "github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -21,6 +22,8 @@ type Options struct {
 	Library string
 	// DriverRoot is the folder that holds the driver's files, "/" or such as "/run/nvidia/driver".
 	DriverRoot string
+	// Now tells the time for measurements; nil: the system's.
+	Now func() time.Time
 }
 
 // soname is the library's name for the loader.
@@ -41,7 +44,12 @@ type Driver struct {
 }
 
 // New makes a driver; nothing is loaded before Open.
-func New(opts Options) *Driver { return &Driver{opts: opts, symbols: map[string]bool{}} }
+func New(opts Options) *Driver {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Driver{opts: opts, symbols: map[string]bool{}}
+}
 
 var _ gpu.Driver = (*Driver)(nil)
 
