@@ -92,7 +92,8 @@ func (l *Ledger) Step(now time.Time, set *sample.Set) []sample.Account {
 		u := use{h.Container, h.Entity}
 		if _, done := idle[u]; !done && h.Entity != (gpu.Entity{}) {
 			part, ok := parts[u]
-			idle[u] = l.idle(now, h.Since, u, part, ok) && set.Down[h.Entity.GPU] == ""
+			_, down := set.Down[h.Entity.GPU]
+			idle[u] = l.idle(now, h.Since, u, part, ok) && !down
 		}
 	}
 	costs := newSplit(set.Holds)
