@@ -123,16 +123,16 @@ func (p *page) writeField(c *column) {
 			continue
 		}
 		e := &p.plan.entities[i]
-		rest := r.value
+		rest, shared := r.value, false
 		if !r.repeated {
 			for _, s := range e.sharers {
 				if part, ok := p.part(c.field.field, s.use); ok && p.add(c, s.labels[profile], scaled(part)) {
-					rest -= part
+					rest, shared = rest-part, true
 				}
 			}
-			if rest < 1e-9*r.value { // also what floating point leaves of nothing
-				rest = 0
-			}
+		}
+		if shared && rest < 1e-9*r.value { // also what floating point leaves of nothing
+			rest = 0
 		}
 		p.add(c, e.labels[profile], scaled(rest))
 	}

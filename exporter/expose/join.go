@@ -9,7 +9,7 @@ import (
 )
 
 // Join makes one page of a registry's families and g's. A name that both have is an error; the registry's family stays.
-func Join(registry prometheus.Gatherer, g *Gatherer) prometheus.Gatherer {
+func Join(registry, g prometheus.Gatherer) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		a, err := registry.Gather()
 		b, own := g.Gather()

@@ -105,8 +105,9 @@ func (p *plan) addColumn(f *family.Selected, name *string, later bool, names map
 		return
 	}
 	names[*name] = true
+	help := clean(f.HelpIn(later))
 	p.columns = append(p.columns, &column{
-		name: name, help: &f.Help, kind: kind(f.Type), write: (*page).writeField, field: newAsked(f, *name), later: later,
+		name: name, help: &help, kind: kind(f.Type), write: (*page).writeField, field: newAsked(f, *name), later: later,
 	})
 }
 
