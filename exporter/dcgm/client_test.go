@@ -1,0 +1,293 @@
+package dcgm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gpulet/gpulet/gpu"
+)
+
+// bench runs a Client above workers inside the test, with a fake clock.
+type bench struct {
+	t   *testing.T
+	c   *Client
+	lib *fakeLibrary
+
+	mu     sync.Mutex // guards what follows
+	starts []time.Time
+	memory uint64
+	last   *process
+	refuse error
+}
+
+// inBench runs f with a Client that wants field 155 of one GPU.
+func inBench(t *testing.T, o Config, f func(t *testing.T, b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, c: New(o), lib: newFakeLibrary(0), memory: 1 << 20}
+		b.c.start = b.start
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.c.Run(ctx) }()
+		b.c.Want([]gpu.Field{155})
+		f(t, b)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// start is a worker that serves the bench's library.
+func (b *bench) start() (*process, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.starts = append(b.starts, time.Now())
+	if b.refuse != nil {
+		return nil, b.refuse
+	}
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan struct{})
+	go func() {
+		_ = serve(ctx, inR, outW, &engine{lib: b.lib}, time.Now)
+		cancel()
+		_, _ = inR.Close(), outW.Close()
+		close(done)
+	}()
+	b.last = &process{
+		pid: len(b.starts), in: inW, out: outR, done: done, kill: cancel, exit: func() exit { return exit{} },
+		memory: func() (uint64, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.memory, nil },
+	}
+	return b.last, nil
+}
+
+func (b *bench) count() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.starts) }
+
+// within waits for a batch as wanted, and gives it with the time that it took.
+func (b *bench) within(d time.Duration, what string, ok func(*Batch) bool) (*Batch, time.Duration) {
+	b.t.Helper()
+	return within(b.t, b.c, d, what, ok)
+}
+
+func within(t *testing.T, c *Client, d time.Duration, what string, ok func(*Batch) bool) (*Batch, time.Duration) {
+	t.Helper()
+	began, deadline := time.Now(), time.After(d)
+	for {
+		batch, changed := c.Batches().Get()
+		if ok(batch) {
+			return batch, time.Since(began)
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("after %s not %s: %+v, %d readings", d, what, batch.State, len(batch.Readings))
+		}
+	}
+}
+
+func up(b *Batch) bool { return b.State.Up }
+
+func down(code gpu.AbsenceCode, part string) func(*Batch) bool {
+	return func(b *Batch) bool {
+		return !b.State.Up && b.State.Code == code && strings.Contains(b.State.Reason, part)
+	}
+}
+
+func TestReadings(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		got, _ := b.within(2*time.Second, "up", up)
+		if len(got.Readings) != 1 || got.Readings[0].Value != 155 || got.State.Version != "4.6.1" || got.State.Host != "4.5.2" || got.State.PID != 1 || got.State.Memory != 1<<20 || !got.State.Wanted {
+			t.Errorf("%+v", got)
+		}
+		at := got.At
+		if next, took := b.within(2*time.Second, "a second reading", func(n *Batch) bool { return n.At.After(at) }); took > time.Second || len(next.Readings) != 1 {
+			t.Errorf("after %s: %+v", took, next)
+		}
+		b.c.Want([]gpu.Field{203, 155, 203})
+		if got, took := b.within(2*time.Second, "another field", func(n *Batch) bool { return len(n.Readings) == 2 }); took > time.Second || b.count() != 1 {
+			t.Errorf("after %s, %d workers: %+v", took, b.count(), got)
+		}
+		b.c.Want(nil)
+		got, _ = b.within(time.Second, "stopped", down(gpu.NoSource, "no field"))
+		if got.Readings != nil || got.State.Wanted {
+			t.Errorf("%+v", got)
+		}
+		<-b.last.done
+		time.Sleep(time.Hour)
+		if b.count() != 1 {
+			t.Error("a worker runs although nothing is wanted")
+		}
+		b.c.Want([]gpu.Field{155})
+		b.within(2*time.Second, "up again", up)
+	})
+}
+
+// Pauses between starts grow from 1 s to 60 s, and are short again after a good minute. The reason is there all the time.
+func TestBackOff(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		b.mu.Lock()
+		b.refuse = errors.New("no such program")
+		b.last.kill()
+		b.starts = nil
+		b.mu.Unlock()
+		b.within(3*time.Second, "down", down(gpu.NoSource, "no such program"))
+		time.Sleep(5 * time.Minute)
+		b.mu.Lock()
+		var pauses []time.Duration
+		for i := range b.starts[1:] {
+			pauses = append(pauses, b.starts[i+1].Sub(b.starts[i]))
+		}
+		b.refuse = nil
+		b.mu.Unlock()
+		for i, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60} { // the first second was before the first of these
+			if pauses[i] != want*time.Second {
+				t.Errorf("pauses %v", pauses)
+				break
+			}
+		}
+		got, _ := b.within(61*time.Second, "up again", up)
+		if got.State.Restarts < 8 {
+			t.Errorf("%+v", got.State)
+		}
+		b.last.kill()
+		if _, took := b.within(time.Minute, "down", func(b *Batch) bool { return !b.State.Up }); took > 2*time.Second {
+			t.Errorf("a dead worker is noticed after %s", took)
+		}
+		if _, took := b.within(2*time.Minute, "up again", up); took < 59*time.Second {
+			t.Errorf("up %s after a worker that did not live for a minute", took)
+		}
+		time.Sleep(time.Minute + 2*time.Second)
+		b.last.kill()
+		b.within(time.Minute, "down", func(b *Batch) bool { return !b.State.Up })
+		if _, took := b.within(2*time.Minute, "up again", up); took > 2*time.Second {
+			t.Errorf("up %s after a worker that did well", took)
+		}
+	})
+}
+
+// A library that hangs is ended after the deadline and started anew; the last readings stay with their times.
+func TestHang(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		hang := make(chan struct{})
+		b.lib.set(func() { b.lib.hang = hang })
+		got, took := b.within(10*time.Second, "down", down(gpu.NoAnswer, "did not answer"))
+		if took > 6*time.Second+time.Second || len(got.Readings) != 1 || time.Since(got.Readings[0].At) < 4*time.Second {
+			t.Errorf("after %s: %+v", took, got)
+		}
+		b.lib.set(func() { b.lib.hang = nil })
+		close(hang)
+		if got, took := b.within(5*time.Second, "up again", up); took > 2*time.Second || got.State.Restarts != 1 {
+			t.Errorf("after %s: %+v", took, got.State)
+		}
+	})
+}
+
+// What is no longer wanted ends at once, also while the library hangs.
+func TestStopWhileItHangs(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		hang := make(chan struct{})
+		defer close(hang)
+		b.lib.set(func() { b.lib.hang = hang })
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		release, err := b.c.Quiesce(t.Context(), "GPU-0")
+		if err != nil || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("Quiesce: %v after %s", err, time.Since(began))
+		}
+		release()
+	})
+}
+
+func TestMemory(t *testing.T) {
+	inBench(t, Config{Memory: 100 << 20}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		b.mu.Lock()
+		b.memory = 101 << 20
+		b.mu.Unlock()
+		b.within(2*time.Second, "down", down(gpu.Failed, "used 101 MiB of memory, more than its 100 MiB"))
+		<-b.last.done
+		b.mu.Lock()
+		b.memory = 10 << 20
+		b.mu.Unlock()
+		b.within(2*time.Second, "up again", up)
+	})
+}
+
+// While a GPU's mode changes there is no worker, however many holds there are and whatever is wanted meanwhile.
+func TestQuiesce(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		first, err := b.c.Quiesce(t.Context(), "GPU-0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-b.last.done:
+		default:
+			t.Error("Quiesce came back before the worker had ended")
+		}
+		second, err := b.c.Quiesce(t.Context(), "GPU-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.within(time.Second, "given up", down(gpu.NoData, "gave the GPUs up"))
+		first()
+		first()
+		b.c.Want([]gpu.Field{155, 203})
+		time.Sleep(time.Minute)
+		if b.count() != 1 {
+			t.Error("a worker was started while a GPU is changed")
+		}
+		second()
+		if got, took := b.within(5*time.Second, "up again", func(b *Batch) bool { return b.State.Up && len(b.Readings) == 2 }); took > time.Second {
+			t.Errorf("after %s: %+v", took, got)
+		}
+	})
+}
+
+// A host engine that goes away and comes back costs no process; it detaches for a change, and takes the GPUs back after it.
+func TestHostEngine(t *testing.T) {
+	inBench(t, Config{Host: "tcp://localhost:5555"}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		b.lib.set(func() { b.lib.down = true })
+		got, took := b.within(5*time.Second, "down", down(gpu.NoSource, "connection to DCGM's engine is lost"))
+		if took > 2*time.Second || got.State.PID != 1 {
+			t.Errorf("after %s: %+v", took, got.State)
+		}
+		b.within(5*time.Second, "refused", down(gpu.NoSource, "connection refused"))
+		time.Sleep(time.Hour)
+		b.lib.set(func() { b.lib.down = false; b.lib.version = "4.6.0" })
+		got, took = b.within(time.Minute, "up again", up)
+		if took > longestReconnect+time.Second || got.State.Host != "4.6.0" || got.State.Restarts != 0 || got.State.Reconnects < 100 || b.count() != 1 {
+			t.Errorf("after %s: %+v", took, got.State)
+		}
+		release, err := b.c.Quiesce(t.Context(), "GPU-0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.lib.set(func() {}); !b.lib.detached {
+			t.Error("the engine still holds the GPUs")
+		}
+		release()
+		b.within(5*time.Second, "up after a change", up)
+		if b.lib.set(func() {}); b.lib.detached {
+			t.Error("the engine did not take the GPUs back")
+		}
+		b.lib.set(func() { b.lib.detachErr = troublef(gpu.NoFunction, "libdcgm 4.2.0 lacks dcgmDetachDriver") })
+		if _, err := b.c.Quiesce(t.Context(), "GPU-0"); err == nil || !strings.Contains(err.Error(), "lacks dcgmDetachDriver") {
+			t.Errorf("%v", err)
+		}
+		b.within(5*time.Second, "up after a change that was refused", up)
+	})
+}

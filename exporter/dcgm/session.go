@@ -1,0 +1,328 @@
+package dcgm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/gpulet/gpulet/gpu"
+)
+
+// session is the life of one worker.
+type session struct {
+	c       *Client
+	task    task
+	changed <-chan struct{}
+	state   State
+
+	p       *process
+	seq     uint64
+	ask     chan request
+	answers chan reply
+	parts   map[int][]gpu.Reading
+	up      time.Time     // since when it is up; zero while it is not
+	good    time.Duration // how long it was up when it was last read
+}
+
+// reply is what came for a request.
+type reply struct {
+	answer answer
+	err    error
+}
+
+// memoryPeriod is how often the worker's memory is looked at.
+const memoryPeriod = 500 * time.Millisecond
+
+// longestReconnect bounds the pauses between tries to reach an engine that is gone.
+const longestReconnect = 15 * time.Second
+
+// run starts a worker and reads until it fails or is told to stop. When it returns, no process is left.
+func (s *session) run(ctx context.Context) error {
+	p, err := s.c.start()
+	if err != nil {
+		return troublef(gpu.NoSource, "%v", err)
+	}
+	s.p, s.state.PID = p, p.pid
+	s.ask, s.answers = make(chan request), make(chan reply, 1)
+	talked := make(chan struct{})
+	go func() { defer close(talked); s.talk() }()
+	defer func() {
+		p.stop(ctx, func() {
+			s.c.down(s.state, gpu.Absence{Code: gpu.NoAnswer, Text: "DCGM's worker does not end: the driver holds it"})
+		})
+		close(s.ask)
+		<-talked
+	}()
+	var pause backoff
+	for {
+		err := s.connected(ctx)
+		var lost engineLostError
+		if !errors.As(err, &lost) {
+			return err
+		}
+		if s.c.cfg.Host == "" { // an engine inside the worker begins best in a new one
+			return lost.trouble
+		}
+		wait := pause.next(s.good, longestReconnect)
+		s.up, s.good = time.Time{}, 0
+		s.c.down(s.state, lost.Absence)
+		s.c.cfg.Log.Warn("DCGM's host engine is out of reach", "reason", lost.Text, "host", s.c.cfg.Host, "again_in", wait)
+		if err := s.pause(ctx, wait); err != nil {
+			return err
+		}
+		s.state.Reconnects++
+	}
+}
+
+// engineLostError: the worker is well, and has to connect anew.
+type engineLostError struct{ trouble }
+
+// talk writes requests and reads their answers, one after another, until the pipes close or the requests end.
+func (s *session) talk() {
+	for r := range s.ask {
+		var a answer
+		err := writeFrame(s.p.in, r)
+		if err == nil {
+			err = readFrame(s.p.out, &a)
+		}
+		s.answers <- reply{a, err}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// connected connects and reads until something is lost.
+func (s *session) connected(ctx context.Context) error {
+	s.c.mu.Lock()
+	attach := s.c.detached && s.c.cfg.Host != ""
+	s.c.mu.Unlock()
+	c := s.c.cfg
+	a, err := s.request(ctx, request{
+		Do: verbConnect, Library: c.Library, Root: c.DriverRoot, Host: c.Host, Memory: c.Memory, Fast: c.Fast, Attach: attach, Fields: s.task.fields,
+	}, c.StartTimeout)
+	if a.Library != "" {
+		s.state.Version = a.Library
+	}
+	if err != nil {
+		return err
+	}
+	s.c.mu.Lock()
+	s.c.detached = false
+	s.c.mu.Unlock()
+	s.state.Host, s.parts = a.Engine, nil
+	tick := time.NewTicker(c.Fast)
+	defer tick.Stop()
+	for {
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-s.p.done:
+			return s.ended()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.changed:
+			if err := s.follow(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// follow does what a changed task asks for.
+func (s *session) follow(ctx context.Context) error {
+	t, changed := s.c.tasks.Get()
+	s.changed = changed
+	switch {
+	case len(t.fields) == 0:
+		return errTold
+	case t.holds > 0:
+		s.detach(ctx)
+		return errTold
+	case slices.Equal(t.fields, s.task.fields):
+		return nil
+	}
+	s.task, s.parts = t, nil
+	_, err := s.request(ctx, request{Do: verbWatch, Fields: t.fields}, s.c.cfg.AnswerTimeout)
+	return err
+}
+
+// detach asks an engine that is not the worker's own to give the GPUs up.
+func (s *session) detach(ctx context.Context) {
+	if s.c.cfg.Host == "" {
+		return
+	}
+	_, err := s.request(ctx, request{Do: verbDetach}, s.c.cfg.AnswerTimeout)
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.c.detached = err == nil; err != nil {
+		s.c.kept = fmt.Errorf("the host engine at %s keeps the GPUs: %w", s.c.cfg.Host, err)
+	}
+}
+
+// read takes one reading and publishes it.
+func (s *session) read(ctx context.Context) error {
+	began := time.Now()
+	// A first reading makes the watches, and each waits for values.
+	patience := s.c.cfg.AnswerTimeout
+	if s.parts == nil {
+		patience = s.c.cfg.StartTimeout
+	}
+	a, err := s.request(ctx, request{Do: verbRead}, patience)
+	if err != nil {
+		return err
+	}
+	parts := make(map[int][]gpu.Reading, len(a.Parts))
+	var all []gpu.Reading
+	for _, p := range a.Parts {
+		readings, ok := s.parts[p.ID]
+		if !p.Same {
+			if readings, err = p.unpack(); err != nil {
+				return s.garbage(err)
+			}
+		} else if !ok {
+			return s.garbage(fmt.Errorf("part %d is as before, and was not there", p.ID))
+		}
+		parts[p.ID] = readings
+		all = append(all, readings...)
+	}
+	s.parts = parts
+	now := time.Now()
+	if s.up.IsZero() {
+		s.up = now
+	}
+	s.good = now.Sub(s.up)
+	s.state.Up, s.state.Reason, s.state.Code, s.state.Took = true, "", "", now.Sub(began)
+	s.c.batches.Set(&Batch{At: now, Readings: all, State: s.state})
+	return nil
+}
+
+// request asks and waits. Its errors end the session, but for an engineLostError.
+func (s *session) request(ctx context.Context, r request, patience time.Duration) (answer, error) {
+	s.seq++
+	r.Version, r.Seq = protocolVersion, s.seq
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	look := time.NewTicker(memoryPeriod)
+	defer look.Stop()
+	select {
+	case s.ask <- r:
+	case <-s.p.done:
+		return answer{}, s.ended()
+	}
+	changed := s.changed
+	for {
+		select {
+		case got := <-s.answers:
+			return s.judge(got, r.Seq)
+		case <-s.p.done:
+			return answer{}, s.ended()
+		case <-deadline.C:
+			s.p.kill()
+			return answer{}, troublef(gpu.NoAnswer, "DCGM did not answer within %s to %s", patience, r.Do)
+		case <-look.C:
+			if err := s.weigh(); err != nil {
+				return answer{}, err
+			}
+		case <-ctx.Done():
+			return answer{}, ctx.Err()
+		case <-changed:
+			t, next := s.c.tasks.Get()
+			changed = next
+			// s.changed stays: follow deals with the rest afterwards. An engine elsewhere is asked to detach first.
+			if len(t.fields) == 0 || t.holds > 0 && s.c.cfg.Host == "" {
+				s.p.kill()
+				return answer{}, errTold
+			}
+		}
+	}
+}
+
+// judge looks at what came.
+func (s *session) judge(got reply, seq uint64) (answer, error) {
+	a := got.answer
+	switch {
+	case got.err != nil && (errors.Is(got.err, io.EOF) || errors.Is(got.err, io.ErrUnexpectedEOF) || !errors.Is(got.err, errFrame)):
+		// It closed the pipe: it is ending, and how tells more.
+		t := time.NewTimer(time.Second)
+		defer t.Stop()
+		select {
+		case <-s.p.done:
+			return a, s.ended()
+		case <-t.C:
+			return a, s.garbage(got.err)
+		}
+	case got.err != nil:
+		return a, s.garbage(got.err)
+	case a.Version != protocolVersion:
+		return a, s.garbage(fmt.Errorf("version %d instead of %d", a.Version, protocolVersion))
+	case a.Seq != seq:
+		return a, s.garbage(fmt.Errorf("answer %d to request %d", a.Seq, seq))
+	}
+	if err := s.weigh(); err != nil {
+		return a, err
+	}
+	if a.Problem != nil {
+		t := trouble{*knownAbsence(*a.Problem)}
+		if a.Lost {
+			return a, engineLostError{t}
+		}
+		return a, t
+	}
+	return a, nil
+}
+
+// weigh holds the worker to its memory.
+func (s *session) weigh() error {
+	used, err := s.p.memory()
+	if err != nil {
+		return nil //nolint:nilerr // it is ending, which is noticed by itself
+	}
+	if s.state.Memory = used; used > s.c.cfg.Memory {
+		s.p.kill()
+		const mib = 1 << 20
+		return troublef(gpu.Failed, "DCGM's worker used %d MiB of memory, more than its %d MiB", used/mib, s.c.cfg.Memory/mib)
+	}
+	return nil
+}
+
+func (s *session) garbage(err error) error {
+	s.p.kill()
+	return troublef(gpu.Failed, "DCGM's worker wrote what is no answer: %v", err)
+}
+
+// ended explains the end of the worker.
+func (s *session) ended() error { return trouble{s.p.exit().why(s.state.Version)} }
+
+// pause waits between two tries to reach an engine.
+func (s *session) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			return nil
+		case <-s.p.done:
+			return s.ended()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.changed:
+			t, changed := s.c.tasks.Get()
+			s.changed = changed
+			if !t.active() {
+				if t.holds > 0 && s.c.cfg.Host != "" {
+					s.c.mu.Lock()
+					s.c.kept = fmt.Errorf("the host engine at %s does not answer, and may hold the GPUs", s.c.cfg.Host)
+					s.c.mu.Unlock()
+				}
+				return errTold
+			}
+			s.task = t
+		}
+	}
+}
