@@ -100,6 +100,7 @@ type Settings struct {
 func (a *Agent) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", a.handleStatus)
+	mux.Handle("GET /metrics", a.metricsHandler())
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		state, _ := a.config.States().Get()
 		file, err := state.File()

@@ -33,6 +33,11 @@ func (c Client) Settings(ctx context.Context) (s Settings, err error) {
 	return s, c.call(ctx, http.MethodGet, "/config", &s)
 }
 
+// Metrics asks for the page that a scrape gets now, in Prometheus's text form.
+func (c Client) Metrics(ctx context.Context) ([]byte, error) {
+	return c.get(ctx, http.MethodGet, "/metrics")
+}
+
 // Reload has the configuration read now.
 func (c Client) Reload(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/config/reload", nil)
@@ -44,6 +49,17 @@ func (c Client) ClearHealth(ctx context.Context, name string) error {
 }
 
 func (c Client) call(ctx context.Context, method, path string, into any) error {
+	body, err := c.get(ctx, method, path)
+	if err != nil || into == nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
+	}
+	return nil
+}
+
+func (c Client) get(ctx context.Context, method, path string) ([]byte, error) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = 10 * time.Second
@@ -56,24 +72,19 @@ func (c Client) call(ctx context.Context, method, path string, into any) error {
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
 	if err != nil {
-		return fmt.Errorf("ask the agent: %w", err)
+		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return fmt.Errorf("%w on %s: %w", ErrNotRunning, c.Socket, errors.Unwrap(err))
+		return nil, fmt.Errorf("%w on %s: %w", ErrNotRunning, c.Socket, errors.Unwrap(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read the agent's answer: %w", err)
+		return nil, fmt.Errorf("read the agent's answer: %w", err)
 	case resp.StatusCode != http.StatusOK:
-		return errors.New(strings.TrimSpace(string(body)))
-	case into == nil:
-		return nil
+		return nil, errors.New(strings.TrimSpace(string(body)))
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("read the agent's answer: %w", err)
-	}
-	return nil
+	return body, nil
 }

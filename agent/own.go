@@ -35,6 +35,7 @@ type owner struct {
 	manager   *deviceplugin.Manager
 	settings  *gpu.Feed[deviceplugin.Settings]
 	offers    *gpu.Feed[*gpu.Offers]
+	meters    *meters
 }
 
 // own waits for the lock and runs what it allows until ctx ends. Then it hands over to the agent that waits, if one does:
@@ -105,6 +106,7 @@ func (a *Agent) newOwner(ctx context.Context, p config.Process) *owner {
 		Log: a.log, Settings: o.settings, Offers: o.offers, Claims: o.claims, Registrar: o.registrar, Specs: o.specs,
 		Node: a.cluster.node(), Events: a.cluster.events(), Pods: a.pods.Feed(), Resources: o.resources, Holders: a.monitor, Processes: kubelet.NewProcesses(p.ProcRoot),
 	})
+	o.meters = a.newMeters(state.Config, o)
 	return o
 }
 
@@ -119,6 +121,7 @@ func (a *Agent) work(ctx context.Context, o *owner, lock *Lock) error {
 	g.Go(func() error { return o.resources.Run(ctx) })
 	g.Go(func() error { return o.claims.Run(ctx) })
 	g.Go(func() error { return o.manager.Run(ctx) })
+	g.Go(func() error { return o.meters.run(ctx, a.config.States()) })
 	g.Go(func() error { return a.announce(ctx, o, lock) })
 	return g.Wait()
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gpulet/gpulet/agent/config"
+	"github.com/gpulet/gpulet/exporter/xids"
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/nvml"
 	"github.com/gpulet/gpulet/kubelet"
@@ -39,6 +40,7 @@ type Agent struct {
 	monitor *gpu.Monitor
 	pods    *kubelet.PodWatcher
 	cluster *cluster
+	xids    xidCounts
 	owner   atomic.Pointer[owner]  // nil until this agent has the lock
 	waits   atomic.Pointer[Owner]  // who has the lock while this agent waits
 	web     atomic.Pointer[string] // why the HTTP address is not served; nil when it is
@@ -71,9 +73,14 @@ func Run(ctx context.Context, o Options) error {
 	if driver == nil {
 		driver = nvml.New(nvml.Options{Library: p.NVMLLibrary, DriverRoot: p.DriverRoot})
 	}
+	health := state.Config.Health.Policy()
+	a.xids.Counter = xids.New(health.XIDs, log)
 	a.monitor = gpu.NewMonitor(gpu.MonitorConfig{
 		Driver: driver, Log: log, StateDir: p.StateDir, SysRoot: p.SysRoot, ProcRoot: p.ProcRoot,
-		Interval: state.Config.Health.Interval, Health: state.Config.Health.Policy(), Stale: func() { cancel(gpu.ErrLibraryStale) },
+		Interval: state.Config.Health.Interval, Health: health, Stale: func() { cancel(gpu.ErrLibraryStale) }, XID: a.xids.Event,
+	})
+	a.xids.kernel = xids.NewReader(xids.ReaderConfig{
+		Path: filepath.Join(p.DevRoot, "kmsg"), Find: xids.InSnapshot(a.monitor.Snapshots()), Count: a.xids.Kmsg, Log: log,
 	})
 	a.pods = kubelet.NewPods(kubelet.PodsConfig{
 		Sources: append([]kubelet.PodSource{kubelet.PodsAPI{Socket: paths(p).PodsAPI}}, a.cluster.podSources()...), Log: log,
@@ -82,7 +89,7 @@ func Run(ctx context.Context, o Options) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		watcher.Run, a.monitor.Run, a.pods.Run, a.cluster.run, a.own, a.serveAdmin, a.serveWeb,
+		watcher.Run, a.monitor.Run, a.pods.Run, a.cluster.run, a.countXIDs, a.own, a.serveAdmin, a.serveWeb,
 	} {
 		g.Go(func() error { return run(ctx) })
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/gpulet/gpulet/agent/config"
 	"github.com/gpulet/gpulet/deviceplugin"
 	"github.com/gpulet/gpulet/deviceplugin/cdi"
+	"github.com/gpulet/gpulet/exporter"
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/kubelet"
 	"github.com/gpulet/gpulet/kubelet/plugin"
@@ -34,8 +35,10 @@ type Status struct {
 	Moves     []deviceplugin.Move `json:"moves,omitempty"`
 	Claims    []kubelet.Holding   `json:"claims"`
 	CDI       *cdi.State          `json:"cdi,omitempty"`
-	Sources   []Source            `json:"sources"`
-	Config    Config              `json:"config"`
+	// Metrics says of each measurement that is absent why.
+	Metrics exporter.Status `json:"metrics"`
+	Sources []Source        `json:"sources"`
+	Config  Config          `json:"config"`
 }
 
 // Driver is the GPU driver.
@@ -158,6 +161,8 @@ func (s *Status) own(o *owner) {
 	s.Claims = append(s.Claims, o.claims.Describe("")...)
 	c := o.specs.State()
 	s.CDI = &c
+	s.Metrics = o.meters.exporter.Describe()
+	s.Sources = append(s.Sources, o.meters.collectors.sources()...)
 	assigned, _ := o.resources.Feed().Get()
 	s.Sources = append(s.Sources, Source{"the kubelet's podresources", assigned.Synced, assigned.Reason})
 }
