@@ -53,7 +53,7 @@ func TestOnce(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Minute {
 		t.Errorf("it took %s", took)
 	}
-	for _, want := range []string{" 1. ", " 9. ", "/dev/nvidia-caps/", "XID 79", "::", "All steps came out right"} {
+	for _, want := range []string{" 1. ", "10. ", "/dev/nvidia-caps/", "XID 79", "::", "All steps came out right"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

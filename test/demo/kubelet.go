@@ -69,6 +69,7 @@ func (f files) granted(uid string) (g grant, err error) {
 	}
 	slices.Sort(g.devices)
 	slices.Sort(g.cdi)
+	g.uid = uid
 	g.nodes, err = f.deviceNodes(g.cdi)
 	return g, err
 }

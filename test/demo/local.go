@@ -56,6 +56,7 @@ func newLocal(ctx context.Context, r *report, gpulet string) (_ node, err error)
 	args := append([]string{
 		"run", "--config", l.config, "--kubelet-root", root, "--cdi-dir", l.cdi, "--listen", l.address,
 		"--state-dir", filepath.Join(dir, "state"), "--run-dir", l.runDir(),
+		"--metrics-dcgm-library", filepath.Join(l.sim.Dir, "lib/libdcgm.so.4"),
 	}, l.sim.Flags()...)
 	if l.agent, err = newAgent(gpulet, args, filepath.Join(dir, "agent.log")); err != nil {
 		return nil, err

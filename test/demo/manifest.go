@@ -53,6 +53,7 @@ func simulated(manifest []byte) ([]byte, error) {
 		agent.Image, agent.ImagePullPolicy = agentImage, corev1.PullNever
 		agent.Args = append(agent.Args,
 			"--config", machinePath+"/"+configName, "--nvml-library", machinePath+"/lib/libnvidia-ml.so.1",
+			"--metrics-dcgm-library", machinePath+"/lib/libdcgm.so.4",
 			"--proc-root", machinePath+"/proc", "--sys-root", machinePath+"/sys",
 			"--dev-root", machinePath+"/dev", "--host-dev-root", machinePath+"/dev",
 			"--driver-root", machinePath+"/driver", "--host-driver-root", machinePath+"/driver")

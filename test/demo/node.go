@@ -41,6 +41,7 @@ type grant struct {
 	nodes   []string // the device nodes behind them, as the container sees them
 	// container is the runtime's id: another one after a restart.
 	container string
+	uid       string // the pod's
 }
 
 func (g grant) String() string {

@@ -26,10 +26,10 @@ const (
 
 // scenario plays all steps and stops at the first that does not come out right.
 func scenario(ctx context.Context, r *report, n node) error {
-	s := &stage{report: r, node: n}
+	s := &stage{report: r, node: n, pids: map[string][]int{}}
 	for _, step := range []func(context.Context) error{
 		s.registers, s.aPodGetsAGPU, s.twoGPUsAreNeighbours, s.offersFollowTheHardware, s.podsGetSlices,
-		s.sharingIsLoaded, s.aGPUFallsOffTheBus, s.theAgentCrashes, s.status,
+		s.sharingIsLoaded, s.aGPUFallsOffTheBus, s.theAgentCrashes, s.status, s.metrics,
 	} {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -47,6 +47,7 @@ type stage struct {
 	*report
 	node
 	pods map[string]grant
+	pids map[string][]int // of the pods' processes on GPUs
 }
 
 func (s *stage) gpu(index int) model.GPUStatus { return s.hardware().Model.Status().GPUs[index] }
@@ -83,7 +84,7 @@ func (s *stage) start(ctx context.Context, name, resource string, n int64) (gran
 	s.pods[name] = g
 	s.result("pod %q asked for %d of %s and runs", name, n, resource)
 	s.detail("%v", g)
-	return g, nil
+	return g, s.work(ctx, name, g)
 }
 
 func (s *stage) registers(ctx context.Context) error {
@@ -170,6 +171,9 @@ func (s *stage) sharingIsLoaded(ctx context.Context) error {
 	}
 	s.result("%d of %s are offered, all of GPU %d: GPU %d still belongs to pod \"trainer\"", len(ids), shared, free, held)
 	if _, err := s.start(ctx, "notebook", shared, 1); err != nil {
+		return err
+	}
+	if err := s.rest(ctx, "trainer"); err != nil {
 		return err
 	}
 	if err := s.end(ctx, "trainer"); err != nil {
