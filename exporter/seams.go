@@ -49,4 +49,6 @@ type Config struct {
 	Pods      *gpu.Feed[*kubelet.Pods]
 	Processes Processes
 	XIDs      XIDs
+	// Kmsg is the state of the kernel log as a source, nil when it is not read; xids.Reader's Source is one.
+	Kmsg func() sample.Source
 }

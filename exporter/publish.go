@@ -1,0 +1,178 @@
+package exporter
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gpulet/gpulet/exporter/family"
+	"github.com/gpulet/gpulet/exporter/sample"
+	"github.com/gpulet/gpulet/gpu"
+)
+
+// publish ends a round.
+func (s *sampler) publish(now time.Time) {
+	if s.plan == nil {
+		return
+	}
+	clear(s.waiting)
+	s.grace.Stop()
+	s.show(now)
+}
+
+// show makes a set of all that is known, and hands it out.
+func (s *sampler) show(now time.Time) {
+	if s.rethink {
+		s.want(s.wants())
+	}
+	set := &sample.Set{
+		At: now, Generation: s.generation, Snapshot: s.snapshot, Holds: s.holds,
+		Values: make(map[gpu.Entity]map[gpu.Field]sample.Value, len(s.entities)), Windows: make(map[gpu.Entity]sample.Windows, len(s.entities)),
+		Down: s.downs(now),
+	}
+	if s.cfg.XIDs != nil {
+		set.XIDs = s.cfg.XIDs.Counts()
+	}
+	codes := lastCodes(set.XIDs)
+	v, unknown := s.view(), [3]float64{-1, -1, -1}
+	for id, e := range s.entities {
+		_, down := set.Down[id.GPU]
+		n, d := e.age(s.plan, now, down)
+		s.nvml.stale += n
+		s.dcgm.stale += d
+		set.Values[id] = e.show(v, s.reasons.xid(id, codes))
+		m := measures(set, id)
+		if m != unknown {
+			e.ring.add(now, m)
+		}
+		if w, known := e.ring.windows(now); known && (!down || m != unknown) {
+			set.Windows[id] = w
+		}
+	}
+	set.Shares, set.Rests = s.parts.shares(set, s.uses(now))
+	set.Ledger = s.parts.account(now, set)
+	set.Sources = s.sources(set)
+	s.set.Store(set)
+}
+
+// downs are the GPUs that do not answer, with the reason.
+func (s *sampler) downs(now time.Time) map[gpu.UUID]string {
+	out := map[gpu.UUID]string{}
+	for id, u := range s.units {
+		why := u.failed
+		if u.busy && now.Sub(u.since) >= s.plan.hang() {
+			why = fmt.Sprintf("a measurement has not returned since %s UTC", u.since.UTC().Format("15:04:05"))
+		}
+		if why != "" {
+			if g := s.snapshot.GPU(id); g != nil && g.Health.State != gpu.Healthy && g.Health.Reason != "" {
+				why = g.Health.Reason // the inventory knows better why
+			}
+			out[id] = why
+		}
+		switch {
+		case why != "" && u.down == "":
+			s.cfg.Log.Warn("a GPU is not measured", "gpu", id, "reason", why)
+		case why == "" && u.down != "":
+			s.cfg.Log.Info("a GPU is measured again", "gpu", id)
+		}
+		u.down = why
+	}
+	return out
+}
+
+// uses are the processes of the GPUs on which containers share something, as far as they are known.
+func (s *sampler) uses(now time.Time) map[gpu.UUID][]gpu.ProcessUse {
+	out := map[gpu.UUID][]gpu.ProcessUse{}
+	for id := range s.shared {
+		if u := s.units[id]; u != nil && !u.used.IsZero() && now.Sub(u.used) <= tooOld*s.plan.period(family.Process) {
+			out[id] = u.uses
+		}
+	}
+	return out
+}
+
+// lastCodes are the newest XIDs by GPU. The row with the code 0 is a total.
+func lastCodes(xids []sample.XID) map[gpu.UUID]sample.XID {
+	out := map[gpu.UUID]sample.XID{}
+	for _, x := range xids {
+		if last, ok := out[x.GPU]; x.Code != 0 && x.Count > 0 && (!ok || x.Last.After(last.Last)) {
+			out[x.GPU] = x
+		}
+	}
+	return out
+}
+
+// reasons are the absences that the sampler itself gives. Each is one value, so that nothing is made anew each second.
+type reasons struct{ unread, noXID, wholeXID *gpu.Absence }
+
+func newReasons() reasons {
+	return reasons{
+		unread:   &gpu.Absence{Code: gpu.NoData, Text: "it was not read yet"},
+		noXID:    &gpu.Absence{Code: gpu.NoData, Text: "no XID error since the agent started"},
+		wholeXID: &gpu.Absence{Code: gpu.Unattributed, Text: "XID errors are counted for the GPU as a whole"},
+	}
+}
+
+// xid is the field XIDErrors. Errors are counted by GPU, and the last one of a GPU is not known to be of one of its instances.
+func (r reasons) xid(id gpu.Entity, codes map[gpu.UUID]sample.XID) sample.Value {
+	x, ok := codes[id.GPU]
+	switch {
+	case !ok:
+		return sample.Value{Absent: r.noXID}
+	case id.Instance != gpu.NoInstance:
+		return sample.Value{Absent: r.wholeXID}
+	}
+	return sample.Value{V: float64(x.Code), At: x.Last, Source: nvmlSource}
+}
+
+// sources tells how each source does.
+func (s *sampler) sources(set *sample.Set) []sample.Source {
+	nvml := s.nvml.source(nvmlSource)
+	switch {
+	case len(s.units) > 0 && len(set.Down) == len(s.units):
+		nvml.Reason = "no GPU answers; the first: " + set.Down[s.snapshot.GPUs[0].UUID]
+	case s.nvml.last.IsZero():
+		nvml.Reason = "nothing was read yet"
+	}
+	out := []sample.Source{nvml, s.dcgmSource(), s.podresources()}
+	if s.cfg.Kmsg != nil {
+		out = append(out, s.cfg.Kmsg())
+	}
+	return out
+}
+
+func (s *sampler) dcgmSource() sample.Source {
+	out := s.dcgm.source(dcgmSource)
+	switch {
+	case s.cfg.Engine == nil:
+		out.Unused, out.Reason = true, "DCGM cannot be used here"
+	case s.plan.settings.Source == NVML:
+		out.Unused, out.Reason = true, "the configuration says NVML"
+	case len(s.wanted) == 0:
+		out.Unused, out.Reason = true, "NVML has everything that is asked for"
+	case s.batch == nil:
+		out.Reason = "it was not asked yet"
+	default:
+		out.Restarts = s.batch.State.Restarts
+		if !s.batch.State.Up {
+			out.Reason = s.engine.Text
+			if s.batch.State.Reason != "" {
+				out.Reason = s.batch.State.Reason
+			}
+		}
+	}
+	return out
+}
+
+func (s *sampler) podresources() sample.Source {
+	out := s.assigned.source(podresourcesSource)
+	out.Latency = sample.Histogram{}
+	switch a := s.input.Assigned; {
+	case a == nil:
+		out.Unused, out.Reason = true, "podresources is not asked"
+	case a.Absent:
+		out.Unused, out.Reason = true, a.Reason
+	case !a.Synced:
+		out.Reason = a.Reason
+	}
+	return out
+}

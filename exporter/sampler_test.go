@@ -1,0 +1,403 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gpulet/gpulet/exporter/family"
+	"github.com/gpulet/gpulet/exporter/sample"
+	"github.com/gpulet/gpulet/gpu"
+)
+
+// The first round reads everything; later each loop reads at its own period, in one call for each GPU and tick.
+func TestLoops(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), divided(1, 2, 1))
+		r.run(t)
+		r.has(uuid(0).Whole(), family.GPUUtil, 203)
+		r.has(in(1, 2), family.FBUsed, 252)
+		if _, ok := r.value(in(1, 1), family.PowerUsage); ok {
+			t.Error("an instance has the power of its GPU")
+		}
+		if _, ok := r.value(uuid(1).Whole(), family.FBUsed); ok {
+			t.Error("a divided GPU has the memory of an undivided one")
+		}
+		after(time.Minute)
+		slow := 0
+		for _, a := range r.driver.asks[uuid(0)] {
+			if slices.Contains(a.Whole, 393) { // remapped rows
+				slow++
+			}
+			if !slices.Contains(a.Whole, family.GPUUtil) {
+				t.Errorf("a separate call for %v", a.Whole)
+			}
+		}
+		if n := len(r.driver.asks[uuid(0)]); n != 61 || slow != 5 {
+			t.Errorf("%d calls, %d with the slow fields, want 61 and 5", n, slow)
+		}
+		if a := r.driver.asks[uuid(1)][3]; len(a.Instances) != 2 || slices.Contains(a.Whole, family.FBUsed) || !slices.Contains(a.Instance, family.FBUsed) {
+			t.Errorf("the divided GPU is asked %+v", a)
+		}
+		if r.driver.used[uuid(0)]+r.driver.used[uuid(1)] > 0 {
+			t.Error("processes are asked for although nobody shares a GPU")
+		}
+	})
+}
+
+// A GPU that hangs ages alone: it is down, its values go after three periods, and no calls pile up.
+func TestHungGPUAgesAlone(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), whole(1))
+		r.run(t)
+		after(5 * time.Second)
+		release := r.driver.block(uuid(0))
+		after(2 * time.Second)
+		r.has(uuid(0).Whole(), family.GPUUtil, 203)
+		after(3 * time.Second)
+		r.lacks(uuid(0).Whole(), family.GPUUtil, gpu.Stale)
+		r.has(uuid(1).Whole(), family.GPUUtil, 203)
+		set := r.Set()
+		if set.Down[uuid(0)] == "" || len(set.Down) != 1 {
+			t.Errorf("down: %v", set.Down)
+		}
+		if age := set.At.Sub(set.Values[uuid(1).Whole()][family.GPUUtil].At); age > time.Second {
+			t.Errorf("the other GPU's value is %s old", age)
+		}
+		if s := r.source(nvmlSource); s.Stale == 0 || s.Reason != "" {
+			t.Errorf("%+v", s)
+		}
+		after(time.Minute)
+		for f, v := range r.Set().Values[uuid(0).Whole()] {
+			if v.Absent == nil {
+				t.Errorf("field %d is still there", f)
+			}
+		}
+		if _, ok := r.Set().Windows[uuid(0).Whole()]; ok {
+			t.Error("a GPU that does not answer has windows")
+		}
+		if r.driver.piled != 1 {
+			t.Errorf("%d calls at a time", r.driver.piled)
+		}
+		release()
+		after(2 * time.Second)
+		r.has(uuid(0).Whole(), family.GPUUtil, 203)
+		r.has(uuid(0).Whole(), 393, 393)
+		if len(r.Set().Down) != 0 {
+			t.Errorf("down: %v", r.Set().Down)
+		}
+	})
+}
+
+// A GPU whose reads fail is down for the reason that the inventory knows, and errors are counted by kind.
+func TestFailingGPU(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), whole(1))
+		r.run(t)
+		r.driver.do(func() { r.driver.err[uuid(1)] = fmt.Errorf("read: %w", gpu.ErrLost) })
+		after(time.Second)
+		if why := r.Set().Down[uuid(1)]; why != "read: the GPU is lost" {
+			t.Errorf("down because %q", why)
+		}
+		sick := whole(1)
+		sick.Health = gpu.Health{State: gpu.Unhealthy, Reason: "XID 79: fell off the bus"}
+		r.layout(whole(0), sick)
+		after(time.Second)
+		if why := r.Set().Down[uuid(1)]; why != sick.Health.Reason {
+			t.Errorf("down because %q", why)
+		}
+		if n := r.source(nvmlSource).Errors[gpu.Lost]; n != 2 {
+			t.Errorf("%d errors", n)
+		}
+		r.driver.do(func() { r.driver.err[uuid(1)] = gpu.ErrChanging })
+		after(time.Second)
+		if len(r.Set().Down) != 0 {
+			t.Errorf("a GPU that is being changed is down: %v", r.Set().Down)
+		}
+	})
+}
+
+// address tells two maps apart.
+func address(m map[gpu.Field]sample.Value) uintptr { return reflect.ValueOf(m).Pointer() }
+
+// Whoever reads a set reads one moment, and what did not change is shared with the set before.
+func TestOneSet(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), whole(1))
+		r.run(t)
+		after(time.Second)
+		release := r.driver.block(uuid(1))
+		defer release()
+		after(time.Second)
+		var group sync.WaitGroup
+		sets := make([]*sample.Set, 8)
+		for i := range sets {
+			group.Go(func() { sets[i] = r.Set() })
+		}
+		group.Wait()
+		for _, s := range sets {
+			if s != sets[0] {
+				t.Error("two readers see two sets")
+			}
+		}
+		before := r.Set()
+		after(time.Second)
+		now := r.Set()
+		at := func(s *sample.Set, i int) uintptr { return address(s.Values[uuid(i).Whole()]) }
+		if before == now || at(before, 1) != at(now, 1) {
+			t.Error("an entity without news has a new map")
+		}
+		if at(before, 0) == at(now, 0) {
+			t.Error("a set that was handed out was changed")
+		}
+		if before.Generation != now.Generation {
+			t.Error("the generation grows although nothing changed")
+		}
+	})
+}
+
+// A change of the layout swaps entities within a moment, and an id that comes again inherits nothing.
+func TestLayoutSwap(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, divided(0, 3, 1))
+		r.driver.absent[family.GREngine] = gpu.Absence{Code: gpu.NotSupported, Text: "not before Hopper"}
+		r.run(t)
+		after(time.Second)
+		r.engine.tell(of(in(0, 1), family.GREngine, 0.9))
+		after(time.Second)
+		r.has(in(0, 1), family.GREngine, 0.9)
+		old := r.Set()
+		r.layout(divided(0, 2, 2))
+		after(time.Millisecond)
+		if _, ok := r.Set().Values[in(0, 3)]; ok {
+			t.Error("the values of a vanished instance stay")
+		}
+		r.has(in(0, 1), family.FBUsed, 252)
+		if v, _ := r.value(in(0, 1), family.GREngine); v.Absent == nil {
+			t.Errorf("the new instance inherits %+v", v)
+		}
+		if r.Set().Generation == old.Generation {
+			t.Error("the generation stays")
+		}
+		r.engine.tell(of(in(0, 1), family.GREngine, 0.1))
+		after(time.Second)
+		r.has(in(0, 1), family.GREngine, 0.1)
+		r.layout(whole(0))
+		after(time.Millisecond)
+		r.has(uuid(0).Whole(), family.FBUsed, 252)
+		if n := len(r.Set().Values); n != 1 {
+			t.Errorf("%d entities", n)
+		}
+		r.layout()
+		after(time.Second)
+		if n := len(r.Set().Values); n != 0 {
+			t.Errorf("%d entities without a GPU", n)
+		}
+	})
+}
+
+// A reading that was under way when the instance was replaced is not the new one's.
+func TestLateReadingOfAReplacedInstance(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, divided(0, 1, 1))
+		r.run(t)
+		r.driver.set(in(0, 1), family.FBUsed, 1)
+		release := r.driver.block(uuid(0))
+		after(time.Second)
+		r.layout(divided(0, 1, 2))
+		after(100 * time.Millisecond)
+		r.lacks(in(0, 1), family.FBUsed, gpu.NoData)
+		r.driver.do(func() { r.driver.slow = 200 * time.Millisecond })
+		release()
+		after(100 * time.Millisecond) // the old reading came, the new one did not
+		r.lacks(in(0, 1), family.FBUsed, gpu.NoData)
+		after(500 * time.Millisecond)
+		r.has(in(0, 1), family.FBUsed, 1)
+	})
+}
+
+// Settings change without a gap: what stays keeps its values, what is new is read at once, what goes is gone.
+func TestSettingsChange(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		r.run(t)
+		after(time.Second)
+		s := defaults()
+		serial, _ := family.Lookup("DCGM_FI_DEV_SERIAL")
+		s.Expose.Fields = append(s.Expose.Fields[:3:3], family.Selected{Family: serial, Type: family.Label})
+		s.Fast = 250 * time.Millisecond
+		release := r.driver.block(uuid(0))
+		r.settings.Set(s)
+		after(time.Millisecond)
+		r.has(uuid(0).Whole(), family.GPUUtil, 203)
+		r.lacks(uuid(0).Whole(), serial.Field, gpu.NoData)
+		if _, ok := r.value(uuid(0).Whole(), family.MemCopyUtil); ok {
+			t.Error("a field that is not asked for any more stays")
+		}
+		release()
+		after(time.Millisecond)
+		r.has(uuid(0).Whole(), serial.Field, float64(serial.Field))
+		r.driver.do(func() { clear(r.driver.asks) })
+		after(2 * time.Second)
+		if n := len(r.driver.asks[uuid(0)]); n < 8 || n > 9 {
+			t.Errorf("%d calls in 2 s", n)
+		}
+	})
+}
+
+// Off reads nothing, wants nothing and shows nothing; on again begins anew.
+func TestOff(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		r.driver.absent[526] = gpu.Absence{Code: gpu.NoSource, Text: "only DCGM has it"}
+		r.run(t)
+		after(time.Second)
+		if len(r.engine.asked()) == 0 {
+			t.Error("DCGM is not wanted")
+		}
+		s := defaults()
+		s.Off = true
+		r.settings.Set(s)
+		after(time.Millisecond)
+		set := r.Set()
+		if len(set.Values) != 0 || set.Snapshot != nil || len(r.engine.asked()) != 0 {
+			t.Errorf("%d entities, DCGM is wanted for %v", len(set.Values), r.engine.asked())
+		}
+		r.driver.do(func() { clear(r.driver.asks) })
+		r.layout(whole(0), whole(1))
+		after(time.Minute)
+		if len(r.driver.asks) != 0 {
+			t.Error("it reads")
+		}
+		if st := r.Describe(); !st.Off || len(st.Absent) != 0 {
+			t.Errorf("%+v", st)
+		}
+		r.settings.Set(defaults())
+		after(time.Millisecond)
+		r.has(uuid(1).Whole(), family.GPUUtil, 203)
+	})
+}
+
+// The last XID is the newest code of the GPU, and not there before any.
+func TestLastXID(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), whole(1), divided(2, 1, 1))
+		r.xids.list = []sample.XID{{GPU: uuid(0), Class: "any"}}
+		r.run(t)
+		r.lacks(uuid(0).Whole(), family.XIDErrors, gpu.NoData)
+		now := time.Now()
+		r.xids.mu.Lock()
+		r.xids.list = []sample.XID{
+			{GPU: uuid(0), Class: "any", Count: 3, Last: now},
+			{GPU: uuid(0), Code: 31, Count: 2, Last: now},
+			{GPU: uuid(0), Code: 79, Count: 1, Last: now.Add(-time.Minute)},
+			{GPU: uuid(2), Code: 43, Count: 1, Last: now},
+		}
+		r.xids.mu.Unlock()
+		after(time.Second)
+		r.has(uuid(0).Whole(), family.XIDErrors, 31)
+		r.lacks(uuid(1).Whole(), family.XIDErrors, gpu.NoData)
+		r.lacks(in(2, 1), family.XIDErrors, gpu.Unattributed)
+		after(time.Hour)
+		r.has(uuid(0).Whole(), family.XIDErrors, 31)
+	})
+}
+
+// Windows are maxima of 15 and 60 s, and belong to their entity.
+func TestWindows(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), divided(1, 1, 1))
+		r.driver.set(uuid(0).Whole(), family.GPUUtil, 10)
+		r.run(t)
+		after(5 * time.Second)
+		r.driver.set(uuid(0).Whole(), family.GPUUtil, 90)
+		r.driver.set(uuid(0).Whole(), family.PowerInstant, 300)
+		after(time.Second)
+		r.driver.set(uuid(0).Whole(), family.GPUUtil, 20)
+		r.driver.set(uuid(0).Whole(), family.PowerInstant, 100)
+		r.driver.set(uuid(0).Whole(), family.FBUsed, 1024)
+		windows := func(util, power [2]float64) {
+			t.Helper()
+			w := r.Set().Windows[uuid(0).Whole()]
+			if w.Utilization != util || w.Power != power || w.Memory[1] != 1<<30 {
+				t.Errorf("%+v", w)
+			}
+		}
+		after(5 * time.Second)
+		windows([2]float64{0.9, 0.9}, [2]float64{300, 300})
+		after(15 * time.Second)
+		windows([2]float64{0.2, 0.9}, [2]float64{100, 300})
+		after(time.Minute)
+		windows([2]float64{0.2, 0.2}, [2]float64{100, 100})
+		if w := r.Set().Windows[in(1, 1)]; w.Power != [2]float64{-1, -1} || w.Memory[0] < 0 {
+			t.Errorf("instance: %+v", w)
+		}
+		r.layout(whole(0), divided(1, 1, 2))
+		after(time.Second)
+		if w := r.Set().Windows[in(1, 1)]; w.Utilization[1] != 1001 {
+			t.Errorf("a new instance: %+v", w)
+		}
+	})
+}
+
+// 1,000 changes of the layout leave nothing behind.
+func TestNoGrowthOverLayoutChanges(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, divided(0, 7, 0))
+		s := newSampler(r.Exporter)
+		done := make(chan error)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { done <- s.run(ctx) }()
+		for i := range 1000 {
+			r.layout(divided(0, 1+i%7, i), whole(1+i%3))
+			after(300 * time.Millisecond)
+		}
+		r.layout(divided(0, 2, 1001))
+		after(3 * time.Second)
+		if n := len(r.Set().Values); n != 3 {
+			t.Errorf("%d entities", n)
+		}
+		if n := runtime.NumGoroutine(); n > 12 {
+			t.Errorf("%d goroutines", n)
+		}
+		if len(s.entities) != 3 || len(s.units) != 1 || len(s.waiting) != 0 || len(s.plan.asks) > 20 {
+			t.Errorf("%d entities, %d GPUs, %d waiting, %d asks are kept", len(s.entities), len(s.units), len(s.waiting), len(s.plan.asks))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		s.readers.Wait()
+	})
+}
+
+// A scrape formats what is there, under the name of the node.
+func TestGatherer(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0), divided(1, 2, 1))
+		r.run(t)
+		families, err := r.Gatherer().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]int{}
+		for _, f := range families {
+			seen[f.GetName()] = len(f.GetMetric())
+			for _, m := range f.GetMetric() {
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "Hostname" && l.GetValue() != "n1" {
+						t.Errorf("%s of %s", f.GetName(), l.GetValue())
+					}
+				}
+			}
+		}
+		if seen["DCGM_FI_DEV_FB_USED"] != 3 || seen["gpu_up"] != 2 {
+			t.Errorf("%v", seen)
+		}
+	})
+}
