@@ -20,7 +20,8 @@ layout or the driver changes.
 
 **Names.** ` + "`metrics.profile: classic`" + ` has the names and units of dcgm-exporter up to 4.8, whatever DCGM or driver is there.
 ` + "`dcgm47`" + ` has those of dcgm-exporter 4.9, in base units, ` + "`both`" + ` has both during a migration. Names marked with ? are made like
-their siblings': NVIDIA's own could not be confirmed.
+their siblings': NVIDIA's own could not be confirmed. dcgm-exporter 4.9 also exports DCGM_FI_DEV_FB_CAPACITY_BYTES by default;
+here a collectors file asks for it.
 
 **Labels of DCGM's fields:** gpu, UUID, pci_bus_id, device, modelName, GPU_I_PROFILE and GPU_I_ID (of GPU instances), Hostname,
 DCGM_FI_DRIVER_VERSION, container, namespace, pod. The last three are empty where no pod has the device.
@@ -31,6 +32,10 @@ DCGM_FI_DEV_GPU_UTIL does not exist there: for instances it is DCGM_FI_PROF_GR_E
 
 **Shared GPUs.** DCGM_FI_DEV_GPU_UTIL and DCGM_FI_DEV_FB_USED have one series for each pod, and one with empty pod labels for what
 no pod explains: they add up to the device. Rules about devices therefore use ` + "`sum by (Hostname, gpu, UUID, GPU_I_ID)`" + `.
+
+**XIDs.** gpu_xid_errors_total counts each code of each GPU, and under ` + "`xid=\"0\", class=\"any\"`" + ` all of a GPU's, from 0 on: sums over codes
+leave that one out. A code's series begins with its first error, which increase() does not see; gpu_xid_last_timestamp_seconds
+does not miss it.
 `
 
 const docsCollectors = `
