@@ -18,9 +18,9 @@ const lookPeriod = 15 * time.Second
 // engine is the worker's connection to DCGM: what is watched there, of which entities, and what they are called elsewhere.
 // One goroutine uses it.
 type engine struct {
-	lib    library
-	limit  func(memory uint64) // nil: none
-	fast   time.Duration
+	lib   library
+	limit func(memory uint64) // nil: none
+	schedule
 	fields []gpu.Field
 
 	version string // of the engine, when it was connected to
@@ -42,7 +42,7 @@ type device struct {
 
 // connect starts anew.
 func (e *engine) connect(r request) error {
-	e.fast, e.fields = r.Fast, r.Fields
+	e.schedule, e.fields = newSchedule(r.Fast), r.Fields
 	e.version, e.looked, e.devices, e.layout, e.watches = "", time.Time{}, nil, nil, nil
 	if err := e.lib.open(r.Library, r.Root, r.Host); err != nil {
 		return err

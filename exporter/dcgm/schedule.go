@@ -9,31 +9,51 @@ import (
 
 // Periods of what does not change fast. Static fields are watched too, as the engine tells only what it watches.
 const (
-	slowPeriod   = 15 * time.Second
-	staticPeriod = time.Minute
+	processPeriod = 2 * time.Second
+	slowPeriod    = 15 * time.Second
+	staticPeriod  = time.Minute
 )
 
-// period is how often DCGM shall measure a field.
-func period(f gpu.Field, fast time.Duration) time.Duration {
-	switch {
-	case f < 100:
-		return staticPeriod
-	case profiling(f), f >= 100 && f <= 112, f >= 140 && f <= 157, f >= 200 && f <= 207, f == family.XIDErrors, f >= 250 && f <= 254, f == 449:
-		return fast
+// schedule says at which level and how often fields are measured: as the table of families does. Others are of the whole GPU and
+// slow, but for those of the profiling module.
+type schedule struct {
+	fast  time.Duration
+	table map[gpu.Field]family.Family
+}
+
+func newSchedule(fast time.Duration) schedule {
+	s := schedule{fast: fast, table: map[gpu.Field]family.Family{}}
+	for _, f := range family.Table() {
+		s.table[f.Field] = f
 	}
-	return max(slowPeriod, fast)
+	return s
+}
+
+// period is how often DCGM shall measure a field.
+func (s schedule) period(f gpu.Field) time.Duration {
+	known, ok := s.table[f]
+	if !ok {
+		known.Loop = family.Slow
+		if profiling(f) {
+			known.Loop = family.Fast
+		}
+	}
+	switch known.Loop {
+	case family.Fast:
+		return s.fast
+	case family.Process:
+		return max(processPeriod, s.fast)
+	case family.Static:
+		return staticPeriod
+	default:
+		return max(slowPeriod, s.fast)
+	}
 }
 
 // perInstance: each GPU instance has a value of its own. Asked of an instance, DCGM answers all other fields with those of the GPU,
-// and does not say so. PCIe and NVLink (1009 to 1012) are of the whole GPU.
-func perInstance(f gpu.Field) bool {
-	switch {
-	case f >= 1009 && f <= 1012:
-		return false
-	case f >= 1001 && f <= 1016, f >= 250 && f <= 254:
-		return true
-	}
-	return false
+// and does not say so. The last XID is asked of GPUs: gpulet counts those of instances itself.
+func (s schedule) perInstance(f gpu.Field) bool {
+	return s.table[f].Level != family.LevelGPU && !eventful(f)
 }
 
 // profiling: the field comes from DCGM's profiling module, with rules of its own about what can be measured together.

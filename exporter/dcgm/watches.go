@@ -111,7 +111,7 @@ func (e *engine) none(w *watches, fields []gpu.Field, devices []device, why *gpu
 		if instance {
 			s.of = parts
 		}
-		s.fields = slices.DeleteFunc(slices.Clone(fields), func(f gpu.Field) bool { return perInstance(f) != instance })
+		s.fields = slices.DeleteFunc(slices.Clone(fields), func(f gpu.Field) bool { return e.perInstance(f) != instance })
 		if len(s.fields) > 0 {
 			e.serial++
 			s.id = e.serial
@@ -128,7 +128,7 @@ func (e *engine) add(w *watches, fields []gpu.Field, devices []device) error {
 	}
 	by := map[key][]gpu.Field{}
 	for _, f := range fields {
-		k := key{perInstance(f), period(f, e.fast)}
+		k := key{e.perInstance(f), e.period(f)}
 		by[k] = append(by[k], f)
 	}
 	wholes, parts := e.levels(devices)
