@@ -24,7 +24,7 @@ type entity struct {
 	// labels are those of DCGM's families under classic and later names: with the container that has the entity for itself,
 	// or with empty pod labels.
 	labels [2][]*dto.LabelPair
-	// sharers are the containers that share it; none when one has it for itself.
+	// sharers are the containers that it is shared by; none when one has it for itself.
 	sharers []sharer
 }
 
@@ -60,40 +60,41 @@ func newEntities(p pairs, set *sample.Set, options Options) []entity {
 			out = append(out, e)
 		}
 	}
-	users := map[gpu.Entity][]user{}
+	users, shared := map[gpu.Entity][]user{}, map[gpu.Entity]bool{}
 	for _, h := range set.Holds {
-		if u := newUser(h.Entity, h.Container); !slices.Contains(users[h.Entity], u) {
+		u := newUser(h.Entity, h.Container)
+		if !slices.Contains(users[h.Entity], u) {
 			users[h.Entity] = append(users[h.Entity], u)
+		}
+		// One known container on a device that is given several times is not alone on it for sure.
+		if h.Sharing != sample.Exclusive || len(users[h.Entity]) > 1 {
+			shared[h.Entity] = true
 		}
 	}
 	for i := range out {
-		out[i].label(p, set, options, users[out[i].id])
+		out[i].label(p, set, options, users[out[i].id], shared[out[i].id])
 	}
 	return out
 }
 
 // label makes the label sets of DCGM's families.
-func (e *entity) label(p pairs, set *sample.Set, options Options, users []user) {
-	var nobody user
+func (e *entity) label(p pairs, set *sample.Set, options Options, users []user, shared bool) {
+	var holder user
+	if !shared && len(users) == 1 {
+		holder = users[0]
+	}
+	if shared {
+		for _, u := range users {
+			if u.pod != "" { // whoever has no name yet: its part stays in the rest
+				e.sharers = append(e.sharers, sharer{use: u})
+			}
+		}
+	}
 	for profile := range e.labels {
 		base := e.base(set, options, profile == 1)
-		switch len(users) {
-		case 0:
-			e.labels[profile] = p.set(pod(base, nobody, options)...)
-		case 1:
-			e.labels[profile] = p.set(pod(base, users[0], options)...)
-		default:
-			e.labels[profile] = p.set(pod(base, nobody, options)...)
-			for _, u := range users {
-				if u.pod == "" { // nobody knows whose it is yet: its part stays in the rest
-					continue
-				}
-				at := slices.IndexFunc(e.sharers, func(s sharer) bool { return s.use == u })
-				if at < 0 {
-					at, e.sharers = len(e.sharers), append(e.sharers, sharer{use: u})
-				}
-				e.sharers[at].labels[profile] = p.set(pod(base, u, options)...)
-			}
+		e.labels[profile] = p.set(pod(base, holder, options)...)
+		for i := range e.sharers {
+			e.sharers[i].labels[profile] = p.set(pod(base, e.sharers[i].use, options)...)
 		}
 	}
 }

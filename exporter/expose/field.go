@@ -22,6 +22,9 @@ type asked struct {
 
 func newAsked(f *family.Selected, name string) asked {
 	a := asked{field: f.Field, name: name, level: f.Level, label: f.Type == family.Label, factor: 1, divisor: 1}
+	if f.Field == family.XIDErrors { // errors are told of the GPU, whichever of its instances they hit
+		a.level = family.LevelGPU
+	}
 	switch {
 	case f.Scale > 0 && f.Scale < 1:
 		a.divisor = 1 / f.Scale

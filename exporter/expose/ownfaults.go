@@ -27,10 +27,14 @@ func (p *page) xidTimes(c *column) {
 	}
 }
 
-// aboutXID keeps a GPU that the inventory does not have by its UUID alone.
+// aboutXID keeps a GPU that the inventory does not have by its UUID alone. The code 0 stands for all codes together.
 func (p *page) aboutXID(x *sample.XID) about {
+	code := "any"
+	if x.Code != 0 {
+		code = strconv.FormatUint(x.Code, 10)
+	}
 	return about{device: p.entity(x.GPU.Whole())}.with("UUID", string(x.GPU)).
-		with("xid", strconv.FormatUint(x.Code, 10)).with("class", x.Class)
+		with("xid", code).with("class", x.Class)
 }
 
 // lack is a value that is not there.
