@@ -14,8 +14,9 @@ import (
 
 // Config is what a Client needs.
 type Config struct {
-	// Library is libdcgm's path; empty: libdcgm.so.4 as the loader finds it, then in the library folders below DriverRoot.
-	Library, DriverRoot string
+	// Library is libdcgm's path, NVML that of libnvidia-ml.so.1 for an engine inside the worker.
+	// Empty: as the loader finds it, then in the library folders below DriverRoot.
+	Library, NVML, DriverRoot string
 	// Host is a host engine, "tcp://host:5555", "unix:///path", "vsock://cid:port" or "host:port"; empty: an engine inside the worker.
 	Host string
 	// Memory is the most private memory that the worker may have, in bytes; 512 MiB unless set.
@@ -54,7 +55,7 @@ func (t task) active() bool { return len(t.fields) > 0 && t.holds == 0 }
 // New makes a Client that wants nothing yet.
 func New(c Config) *Client {
 	if len(c.Command) == 0 {
-		c.Command = []string{"/proc/self/exe", "dcgm-worker"} // this very program, even if its file was replaced
+		c.Command = []string{self, "dcgm-worker"}
 	}
 	if c.Memory == 0 {
 		c.Memory = 512 << 20

@@ -18,28 +18,18 @@ import (
 // soname is what go-dcgm opens: a library that is loaded under this name already is the one that it gets.
 const soname = "libdcgm.so.4"
 
-// loaded is libdcgm in this process. It stays until the process ends: its threads may outlive a connection.
+// loaded is a library in this process. It stays until the process ends: its threads may outlive a connection.
 type loaded struct {
 	handle unsafe.Pointer
 	path   string
+	why    string // it is not: the loader's words
 }
 
 // load opens libdcgm and looks that it has what go-dcgm will call: a function that is not there would end the process.
-func load(path, root string) (loaded, error) {
-	l := loaded{path: cmp.Or(path, soname)}
-	err := l.open()
-	if err != nil && path == "" && root != "" {
-		for _, dir := range libraryFolders() {
-			at := filepath.Join(root, dir, soname)
-			if _, e := os.Stat(at); e == nil {
-				l.path = at
-				err = l.open()
-				break
-			}
-		}
-	}
-	if err != nil {
-		return l, err
+func load(at place) (loaded, error) {
+	l := find(at.Library, at.Root, soname)
+	if l.handle == nil {
+		return l, troublef(gpu.NoSource, "DCGM cannot be loaded: %s", l.why)
 	}
 	for _, f := range needed() {
 		if !l.has(f) {
@@ -49,13 +39,33 @@ func load(path, root string) (loaded, error) {
 	return l, nil
 }
 
-func (l *loaded) open() error {
-	name := C.CString(l.path)
-	defer C.free(unsafe.Pointer(name))
-	if l.handle = C.gpulet_open(name); l.handle == nil {
-		return troublef(gpu.NoSource, "DCGM cannot be loaded: %s", C.GoString(C.dlerror()))
+// preloadNVML makes NVIDIA's library known by its name: libdcgm opens it by that and has no option for its place. Where it is not
+// found, libdcgm will say so.
+func preloadNVML(at place) { find(at.NVML, at.Root, "libnvidia-ml.so.1") }
+
+// find opens a library at path or, when that is empty, by its name and then below root.
+func find(path, root, name string) loaded {
+	l := open(cmp.Or(path, name))
+	if l.handle != nil || path != "" || root == "" {
+		return l
 	}
-	return nil
+	for _, dir := range libraryFolders() {
+		below := filepath.Join(root, dir, name)
+		if _, err := os.Stat(below); err == nil {
+			return open(below)
+		}
+	}
+	return l
+}
+
+func open(path string) loaded {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	l := loaded{path: path}
+	if l.handle = C.gpulet_open(name); l.handle == nil {
+		l.why = C.GoString(C.dlerror())
+	}
+	return l
 }
 
 // libraryFolders are where distributions keep libraries.

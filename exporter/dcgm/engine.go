@@ -44,7 +44,7 @@ type device struct {
 func (e *engine) connect(r request) error {
 	e.schedule, e.fields = newSchedule(r.Fast), r.Fields
 	e.version, e.looked, e.devices, e.layout, e.watches = "", time.Time{}, nil, nil, nil
-	if err := e.lib.open(r.Library, r.Root, r.Host); err != nil {
+	if err := e.lib.open(r.place, r.Host); err != nil {
 		return err
 	}
 	if r.Attach {

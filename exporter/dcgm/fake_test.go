@@ -40,7 +40,7 @@ func newFakeLibrary(gpus ...uint) *fakeLibrary {
 
 func (f *fakeLibrary) set(change func()) { f.mu.Lock(); defer f.mu.Unlock(); change() }
 
-func (f *fakeLibrary) open(_, _, _ string) error {
+func (f *fakeLibrary) open(place, string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.openings++

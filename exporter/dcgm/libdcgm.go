@@ -19,9 +19,12 @@ type libdcgm struct {
 	cleanup func()
 }
 
-func (l *libdcgm) open(path, root, host string) (err error) {
+func (l *libdcgm) open(at place, host string) (err error) {
 	if l.handle == nil {
-		if l.loaded, err = load(path, root); err != nil {
+		if host == "" {
+			preloadNVML(at)
+		}
+		if l.loaded, err = load(at); err != nil {
 			l.handle = nil
 			return err
 		}
@@ -70,7 +73,7 @@ func (l *libdcgm) want(functions ...string) error {
 	for _, f := range functions {
 		if !l.has(f) {
 			version, _, _ := l.versions()
-			return troublef(gpu.NoFunction, "libdcgm %s lacks %s", version, f)
+			return troublef(gpu.NoFunction, "%s lacks %s", named(version), f)
 		}
 	}
 	return nil

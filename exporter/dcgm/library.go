@@ -24,8 +24,8 @@ type instance struct {
 // library is what the engine needs of libdcgm, so that its rules can be tried without one. Its errors are a
 // trouble, a statusError, or text where go-dcgm keeps the status to itself.
 type library interface {
-	// open loads libdcgm from path ("": as the loader finds it, or below root) and starts an engine or connects to the one at host.
-	open(path, root, host string) error
+	// open loads libdcgm and starts an engine, or connects to the one at host.
+	open(at place, host string) error
 	close()
 	// versions are "" when they are not known. The error is the engine's.
 	versions() (library, engine string, err error)
@@ -42,6 +42,14 @@ type library interface {
 	values(of []pair, fields []gpu.Field, live bool) ([]value, error)
 	detach() error
 	attach() error
+}
+
+// place is where libraries are.
+type place struct {
+	// Library is libdcgm's path, NVML that of NVIDIA's library for an engine; empty: as the loader finds it, then below Root.
+	Library string `json:"library,omitempty"`
+	NVML    string `json:"nvml,omitempty"`
+	Root    string `json:"root,omitempty"`
 }
 
 // Limits of one call: go-dcgm keeps its buffer of 4 KiB a value up to maxValues, and DCGM takes maxFields.

@@ -30,6 +30,9 @@ type process struct {
 	memory func() (uint64, error)
 }
 
+// self is this very program, even if its file was replaced.
+const self = "/proc/self/exe"
+
 // starter starts a worker.
 type starter func() (*process, error)
 
@@ -51,6 +54,9 @@ func execute(command []string, log *slog.Logger) starter {
 		}
 		cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // its life is kill's and stdin's
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = pipes[0][0], pipes[1][1], pipes[2][1]
+		if command[0] == self {
+			cmd.Args[0] = os.Args[0] // for those who list processes
+		}
 		cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "GOTRACEBACK=single", "GOGC=50")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		done, started := make(chan struct{}), make(chan error)

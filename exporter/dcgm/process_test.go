@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"debug/elf"
 	"fmt"
 	"log/slog"
 	"os"
@@ -262,5 +263,28 @@ func TestPrivateMemory(t *testing.T) {
 	got, err := privateMemory(os.Getpid())
 	if err != nil || got < 1<<20 || got > 1<<33 {
 		t.Errorf("%d, %v", got, err)
+	}
+}
+
+// The library's functions are bound when they are called: the agent has to start where there is none.
+func TestLazyBinding(t *testing.T) {
+	f, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for tag, bit := range map[elf.DynTag]elf.DynFlag{elf.DT_FLAGS: elf.DF_BIND_NOW, elf.DT_FLAGS_1: elf.DynFlag(elf.DF_1_NOW)} {
+		values, err := f.DynValue(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if v&uint64(bit) != 0 {
+				t.Errorf("%v has %v", tag, bit)
+			}
+		}
+	}
+	if now, err := f.DynValue(elf.DT_BIND_NOW); err != nil || len(now) != 0 {
+		t.Errorf("bound at the start: %v %v", now, err)
 	}
 }

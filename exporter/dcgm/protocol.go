@@ -29,16 +29,15 @@ const (
 
 // request is one line of the agent; there is one at a time.
 type request struct {
-	Version int           `json:"version"`
-	Seq     uint64        `json:"seq"`
-	Do      verb          `json:"do"`
-	Library string        `json:"library,omitempty"`
-	Root    string        `json:"root,omitempty"`
-	Host    string        `json:"host,omitempty"`
-	Memory  uint64        `json:"memory,omitempty"`
-	Fast    time.Duration `json:"fast,omitempty"`
-	Attach  bool          `json:"attach,omitempty"`
-	Fields  []gpu.Field   `json:"fields,omitempty"`
+	Version int    `json:"version"`
+	Seq     uint64 `json:"seq"`
+	Do      verb   `json:"do"`
+	place
+	Host   string        `json:"host,omitempty"`
+	Memory uint64        `json:"memory,omitempty"`
+	Fast   time.Duration `json:"fast,omitempty"`
+	Attach bool          `json:"attach,omitempty"`
+	Fields []gpu.Field   `json:"fields,omitempty"`
 }
 
 // answer is what the worker says to one request.
