@@ -3,14 +3,14 @@ package family
 // throttling counts the time in which clocks were held down. 240 to 245 overlap with 1420 to 1424; see Throttles.
 func throttling() []row {
 	return []row{
-		{field: PowerViolation, classic: "DEV_POWER_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 74", help: "Time in which the power limit held clocks down"},
-		{field: ThermalViolation, classic: "DEV_THERMAL_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 75", help: "Time in which the temperature held clocks down"},
-		{field: SyncBoostViolation, classic: "DEV_SYNC_BOOST_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 76", help: "Time in which a sync-boost group held clocks down"},
-		{field: BoardLimitViolation, classic: "DEV_BOARD_LIMIT_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 77", help: "Time in which the board's limit held clocks down"},
-		{field: LowUtilViolation, classic: "DEV_LOW_UTIL_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 78", help: "Time in which low utilization held clocks down"},
-		{field: ReliabilityViolation, classic: "DEV_RELIABILITY_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 79", help: "Time in which the board's reliability limit held clocks down"},
-		{field: 246, classic: "DEV_TOTAL_APP_CLOCKS_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 80", help: "Time below the clocks that applications get"},
-		{field: 247, classic: "DEV_TOTAL_BASE_CLOCKS_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 81", help: "Time below the base clocks"},
+		{field: PowerViolation, classic: "DEV_POWER_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 74, or GetViolationStatus", help: "Time in which the power limit held clocks down"},
+		{field: ThermalViolation, classic: "DEV_THERMAL_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 75, or GetViolationStatus", help: "Time in which the temperature held clocks down"},
+		{field: SyncBoostViolation, classic: "DEV_SYNC_BOOST_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 76, or GetViolationStatus", help: "Time in which a sync-boost group held clocks down"},
+		{field: BoardLimitViolation, classic: "DEV_BOARD_LIMIT_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 77, or GetViolationStatus", help: "Time in which the board's limit held clocks down"},
+		{field: LowUtilViolation, classic: "DEV_LOW_UTIL_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 78, or GetViolationStatus", help: "Time in which low utilization held clocks down"},
+		{field: ReliabilityViolation, classic: "DEV_RELIABILITY_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 79, or GetViolationStatus", help: "Time in which the board's reliability limit held clocks down"},
+		{field: 246, classic: "DEV_TOTAL_APP_CLOCKS_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 80, or GetViolationStatus", help: "Time below the clocks that applications get"},
+		{field: 247, classic: "DEV_TOTAL_BASE_CLOCKS_VIOLATION", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 81, or GetViolationStatus", help: "Time below the base clocks"},
 		{field: SWPowerCap, classic: "DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP_NS", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 74", help: "Time in which the driver's power cap held clocks down"},
 		{field: SyncBoost, classic: "DEV_CLOCKS_EVENT_REASON_SYNC_BOOST_NS", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 76", help: "Time in which a sync-boost group held clocks down"},
 		{field: SWThermSlowdown, classic: "DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN_NS", kind: Counter, unit: "ns", loop: Slow, nvml: "FI 269", help: "Time in which the driver held clocks down because of the temperature"},
@@ -35,7 +35,7 @@ func errorCounts() []row {
 		{field: 394, classic: "DEV_CORRECTABLE_REMAPPED_ROWS", later: "DEV_ROW_REMAP_CORRECTABLE_TOTAL", kind: Counter, unit: "rows", loop: Slow, nvml: "FI 142, or GetRemappedRows", on: true, help: "Memory rows remapped for corrected errors"},
 		{field: RowRemapFailure, classic: "DEV_ROW_REMAP_FAILURE", later: "DEV_ROW_REMAP_FAILED", kind: Gauge, loop: Slow, nvml: "FI 145, or GetRemappedRows", on: true, help: "Whether remapping a memory row failed"},
 		{field: RowRemapPending, classic: "DEV_ROW_REMAP_PENDING", kind: Gauge, loop: Slow, nvml: "FI 144, or GetRemappedRows", help: "Whether memory rows are remapped at the next reset"},
-		{field: 1507, classic: "DEV_MEMORY_UNREPAIRABLE_FLAG", later: "DEV_MEMORY_UNREPAIRABLE", kind: Gauge, loop: Slow, nvml: "FI", help: "Whether the memory cannot be repaired"},
+		{field: 1507, classic: "DEV_MEMORY_UNREPAIRABLE_FLAG", later: "DEV_MEMORY_UNREPAIRABLE", kind: Gauge, loop: Slow, nvml: "GetUnrepairableMemoryFlag_v1", help: "Whether the memory cannot be repaired"},
 		{field: Recovery, classic: "DEV_GET_GPU_RECOVERY_ACTION", later: "DEV_GPU_RECOVERY_ACTION", kind: Gauge, loop: Slow, nvml: "FI 230", help: "What the driver asks for: 0 nothing, 1 reset, 2 reboot, 3 drain peer-to-peer, 4 drain and reset, 5 IMEX"},
 	}
 }
