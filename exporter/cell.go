@@ -14,7 +14,6 @@ const (
 	nvmlSource         = "nvml"
 	dcgmSource         = "dcgm"
 	podresourcesSource = "podresources"
-	kmsgSource         = "kmsg"
 )
 
 // told is what one source said last of a field.

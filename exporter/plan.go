@@ -68,6 +68,9 @@ func newPlan(s Settings) *plan {
 		}
 	}
 	for _, f := range s.Expose.Fields {
+		if f.Field == family.XIDErrors { // counted for GPUs as a whole
+			f.Level = family.LevelGPU
+		}
 		p.fields[f.Field] = f.Family
 	}
 	return p

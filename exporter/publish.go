@@ -102,24 +102,21 @@ func lastCodes(xids []sample.XID) map[gpu.UUID]sample.XID {
 }
 
 // reasons are the absences that the sampler itself gives. Each is one value, so that nothing is made anew each second.
-type reasons struct{ unread, noXID, wholeXID *gpu.Absence }
+type reasons struct{ unread, noXID, noNVML *gpu.Absence }
 
 func newReasons() reasons {
 	return reasons{
-		unread:   &gpu.Absence{Code: gpu.NoData, Text: "it was not read yet"},
-		noXID:    &gpu.Absence{Code: gpu.NoData, Text: "no XID error since the agent started"},
-		wholeXID: &gpu.Absence{Code: gpu.Unattributed, Text: "XID errors are counted for the GPU as a whole"},
+		unread: &gpu.Absence{Code: gpu.NoData, Text: "it was not read yet"},
+		noNVML: &gpu.Absence{Code: gpu.NoSource, Text: "NVML does not tell it"},
+		noXID:  &gpu.Absence{Code: gpu.NoData, Text: "no XID error since the agent started"},
 	}
 }
 
-// xid is the field XIDErrors. Errors are counted by GPU, and the last one of a GPU is not known to be of one of its instances.
+// xid is the field XIDErrors. Errors are counted for a GPU as a whole, whichever of its instances they hit.
 func (r reasons) xid(id gpu.Entity, codes map[gpu.UUID]sample.XID) sample.Value {
 	x, ok := codes[id.GPU]
-	switch {
-	case !ok:
+	if !ok {
 		return sample.Value{Absent: r.noXID}
-	case id.Instance != gpu.NoInstance:
-		return sample.Value{Absent: r.wholeXID}
 	}
 	return sample.Value{V: float64(x.Code), At: x.Last, Source: nvmlSource}
 }
@@ -134,8 +131,8 @@ func (s *sampler) sources(set *sample.Set) []sample.Source {
 		nvml.Reason = "nothing was read yet"
 	}
 	out := []sample.Source{nvml, s.dcgmSource(), s.podresources()}
-	if s.cfg.Kmsg != nil {
-		out = append(out, s.cfg.Kmsg())
+	if kmsg, ok := s.cfg.XIDs.(interface{ Source() sample.Source }); ok {
+		out = append(out, kmsg.Source())
 	}
 	return out
 }

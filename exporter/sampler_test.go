@@ -302,7 +302,10 @@ func TestLastXID(t *testing.T) {
 		after(time.Second)
 		r.has(uuid(0).Whole(), family.XIDErrors, 31)
 		r.lacks(uuid(1).Whole(), family.XIDErrors, gpu.NoData)
-		r.lacks(in(2, 1), family.XIDErrors, gpu.Unattributed)
+		r.has(uuid(2).Whole(), family.XIDErrors, 43)
+		if _, ok := r.value(in(2, 1), family.XIDErrors); ok {
+			t.Error("an instance has the errors of its GPU")
+		}
 		after(time.Hour)
 		r.has(uuid(0).Whole(), family.XIDErrors, 31)
 	})

@@ -31,7 +31,8 @@ type Processes interface {
 	Container(pid int) (pod kubelet.UID, container string, ok bool)
 }
 
-// XIDs are counted elsewhere, from the start of the process; xids.Counter is one.
+// XIDs are counted elsewhere, from the start of the process; xids.Counter is one. Where it has a method Source() sample.Source too,
+// that is the state of the kernel log.
 type XIDs interface{ Counts() []sample.XID }
 
 // Config is what an Exporter needs.
@@ -49,6 +50,4 @@ type Config struct {
 	Pods      *gpu.Feed[*kubelet.Pods]
 	Processes Processes
 	XIDs      XIDs
-	// Kmsg is the state of the kernel log as a source, nil when it is not read; xids.Reader's Source is one.
-	Kmsg func() sample.Source
 }

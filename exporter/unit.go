@@ -180,11 +180,30 @@ func (s *sampler) learn(r result, now time.Time) {
 			s.rethink = c.nvml.take(reading, nvmlSource, now) || s.rethink
 		}
 	}
+	if len(r.readings) < len(r.ask.Whole)+len(r.ask.Instance)*len(r.ask.Instances) {
+		s.unanswered(r.unit.uuid.Whole(), r.ask.Whole)
+		for _, in := range r.ask.Instances {
+			s.unanswered(gpu.Entity{GPU: r.unit.uuid, Instance: in.ID}, r.ask.Instance)
+		}
+	}
 	if r.asked {
 		if r.useErr != nil {
 			s.nvml.errors[codeOf(r.useErr)]++
 			return
 		}
 		r.unit.uses, r.unit.used = r.uses, now
+	}
+}
+
+// unanswered gives a reason to fields that NVML was asked for and never said anything of.
+func (s *sampler) unanswered(id gpu.Entity, asked []gpu.Field) {
+	e := s.entities[id]
+	if e == nil {
+		return
+	}
+	for _, f := range asked {
+		if c := e.cells[f]; c != nil && c.nvml.at.IsZero() {
+			c.nvml.at, c.nvml.value.Absent, s.rethink = time.Unix(0, 0), s.reasons.noNVML, true
+		}
 	}
 }

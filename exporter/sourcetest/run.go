@@ -89,6 +89,9 @@ func Compare(truth []Truth, readings []gpu.Reading, o Options) (wrong []string) 
 			continue
 		}
 		none := is.Nothing || is.Profiling && !o.Profiling || slices.Contains(o.Lacks, is.Field)
+		if none && is.Counted && r.Absent == nil {
+			none = false
+		}
 		if why := is.judge(r, none); why != "" {
 			wrong = append(wrong, name(is.Entity, is.Field)+" "+why)
 		}

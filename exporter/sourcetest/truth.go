@@ -21,8 +21,8 @@ type Truth struct {
 	Text   string
 	// Nothing: the field does not exist for this entity, and a number would be a lie.
 	Nothing bool
-	// Profiling: only a source that profiles these GPUs knows it.
-	Profiling bool
+	// Profiling: only a source that profiles these GPUs knows it. Counted: one that does not may derive it from counters.
+	Profiling, Counted bool
 }
 
 // reader asks the model and turns NVML's units into those of DCGM.
@@ -148,7 +148,7 @@ func (r *reader) units(level float64) {
 		kilobytes, ret := r.c.DeviceGetPcieThroughput(r.ctx, r.d, counter)
 		r.check(f, ret)
 		v := float64(kilobytes) * 1000
-		r.list = append(r.list, Truth{Entity: r.e, Field: f, Value: v, Within: 0.03 * v, Profiling: true})
+		r.list = append(r.list, Truth{Entity: r.e, Field: f, Value: v, Within: 0.03 * v, Profiling: true, Counted: true})
 	}
 }
 
