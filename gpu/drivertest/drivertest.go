@@ -107,6 +107,7 @@ func checkGPU(t *testing.T, g gpu.DriverGPU) gpu.Identity {
 			t.Errorf("%+v", h)
 		}
 	}
+	measures(t, g, id)
 	if _, err := g.Links(); err != nil {
 		t.Errorf("Links: %v", err)
 	}
@@ -200,6 +201,9 @@ func sessions(t *testing.T, d gpu.Driver, old gpu.DriverGPU) {
 	}
 	if _, _, err := old.Layout(mig.Geometry{}); err == nil {
 		t.Error("a handle of a closed session answers")
+	}
+	if _, err := old.Telemetry().Read(gpu.Ask{Whole: []gpu.Field{155}}); !errors.Is(err, gpu.ErrSessionLost) {
+		t.Errorf("a measurement of a closed session: %v", err)
 	}
 	if _, err := d.Count(); !errors.Is(err, gpu.ErrSessionLost) {
 		t.Errorf("Count of a closed session: %v", err)

@@ -27,6 +27,9 @@ func (r *reader) fetch(fields []gpu.Field) error {
 	r.values = map[fieldID]outcome{}
 	for _, f := range fields {
 		for _, s := range r.t.sources[f] {
+			if r.t.profiled(s) {
+				break
+			}
 			for _, id := range s.fields {
 				if a, ok := r.t.absent[absentKey{instance: gpu.NoInstance, field: id}]; ok {
 					r.values[id] = outcome{absent: &a}

@@ -18,7 +18,7 @@ type pair struct {
 	values      map[nv.GpmMetricId]outcome // of the last two
 }
 
-// metrics lists the GPM metrics that the fields need and the entity may have.
+// metrics lists the GPM metrics that the fields need and the entity may have. Field values were fetched before.
 func (r *reader) metrics(fields []gpu.Field) []nv.GpmMetricId {
 	var out []nv.GpmMetricId
 	r.gpm = map[nv.GpmMetricId]outcome{}
@@ -26,6 +26,12 @@ func (r *reader) metrics(fields []gpu.Field) []nv.GpmMetricId {
 		for _, s := range r.t.sources[f] {
 			if r.ref.ID != gpu.NoInstance && !s.ofInstances() {
 				continue
+			}
+			if len(s.gpm) == 0 {
+				if r.fails(s) {
+					continue
+				}
+				break
 			}
 			for _, id := range s.gpm {
 				if a, ok := r.t.absent[absentKey{instance: r.ref.ID, gpm: id}]; ok {
@@ -38,6 +44,29 @@ func (r *reader) metrics(fields []gpu.Field) []nv.GpmMetricId {
 		}
 	}
 	return out
+}
+
+// fails reports whether field values that a source needs are not there: the next source is to be measured.
+func (r *reader) fails(s source) bool {
+	for _, id := range s.fields {
+		if v, ok := r.values[id]; ok && v.absent != nil && lasting(v.absent.Code) {
+			return true
+		}
+	}
+	return false
+}
+
+// profiled reports whether GPM is known to give a source.
+func (t *telemetry) profiled(s source) bool {
+	if len(s.gpm) == 0 || t.gpm == nil || t.gpm.Code != "" {
+		return false
+	}
+	for _, id := range s.gpm {
+		if _, ok := t.absent[absentKey{instance: gpu.NoInstance, gpm: id}]; ok {
+			return false
+		}
+	}
+	return true
 }
 
 // sum adds up metrics.
@@ -64,6 +93,10 @@ func (r *reader) measure(ids []nv.GpmMetricId) error {
 		r.all(ids, outcome{absent: none})
 		return nil
 	}
+	if r.t.gone[r.ref] {
+		r.all(ids, r.failed(gpu.ErrNotFound))
+		return nil
+	}
 	p := r.t.pairs[r.ref]
 	if p == nil {
 		p = &pair{}
@@ -80,6 +113,7 @@ func (r *reader) measure(ids []nv.GpmMetricId) error {
 		_ = r.t.free(r.ref)
 		o := r.failed(err)
 		r.all(ids, o)
+		r.t.gone[r.ref] = o.absent.Code == gpu.Lost
 		if lasting(o.absent.Code) {
 			for _, id := range ids {
 				r.t.absent[absentKey{instance: r.ref.ID, gpm: id}] = *o.absent

@@ -127,6 +127,14 @@ func TestWalk(t *testing.T) {
 		say("condition", gaps, err)
 		_, err = g.Processes()
 		say("processes", nil, err)
+		tel := g.Telemetry()
+		for range 2 {
+			_, err = tel.Read(gpu.Ask{Whole: Fields(), Instance: Fields(), Instances: []gpu.InstanceRef{{ID: 1, MIG: "MIG-cccccccc-0000-4000-8000-000000000000"}}})
+			say("read", nil, err)
+			_, err = tel.Use()
+			say("use", nil, err)
+		}
+		say("release", nil, tel.Release())
 		_, err = g.Links()
 		say("links", nil, err)
 		_, err = g.Ancestor(all[0])

@@ -26,7 +26,8 @@ type telemetry struct {
 	migs   map[gpu.UUID]migHandle
 	rates  map[fieldID]*growth
 	pairs  map[gpu.InstanceRef]*pair
-	gpm    *gpu.Absence // why there is no GPM; its code is empty when there is; nil: not asked yet
+	gone   map[gpu.InstanceRef]bool // no sample can be taken of it
+	gpm    *gpu.Absence             // why there is no GPM; its code is empty when there is; nil: not asked yet
 	use    use
 }
 
@@ -49,6 +50,7 @@ func (v *device) Telemetry() gpu.Telemetry {
 	return &telemetry{
 		v: v, now: v.d.opts.Now, sources: sources(), queries: v.d.queries(),
 		absent: map[absentKey]gpu.Absence{}, migs: map[gpu.UUID]migHandle{}, rates: map[fieldID]*growth{}, pairs: map[gpu.InstanceRef]*pair{},
+		gone: map[gpu.InstanceRef]bool{},
 	}
 }
 
@@ -144,6 +146,7 @@ func (t *telemetry) follow(q gpu.Ask) error {
 	t.seen = s
 	clear(t.absent)
 	clear(t.migs)
+	clear(t.gone)
 	t.use.forget()
 	for ref := range t.pairs {
 		if ref.ID != gpu.NoInstance && !slices.Contains(t.refs, ref) {
@@ -159,7 +162,7 @@ func (t *telemetry) mig(ref gpu.InstanceRef) (nv.Device, error) {
 		return m.h, m.err
 	}
 	var m migHandle
-	m.err = t.v.d.call(t.v.d.newest("nvmlDeviceGetHandleByUUID"), func() (ret nv.Return) {
+	m.err = t.v.d.call("nvmlDeviceGetHandleByUUID", func() (ret nv.Return) {
 		m.h, ret = t.v.d.lib.DeviceGetHandleByUUID(string(ref.MIG))
 		return ret
 	})
@@ -274,7 +277,9 @@ func (r *reader) query(s source) (outcome, error) {
 func (r *reader) failed(err error) outcome {
 	gone := errors.Is(err, gpu.ErrEnd) || errors.Is(err, gpu.ErrNotFound)
 	if r.ref.ID != gpu.NoInstance && gone {
-		delete(r.t.migs, r.ref.MIG)
+		if r.t.migs[r.ref.MIG].err == nil {
+			delete(r.t.migs, r.ref.MIG) // it was there; now the driver will say that it is not
+		}
 		return lacking(gpu.Lost, "the GPU instance is gone")
 	}
 	return outcome{absent: absence(err)}

@@ -13,7 +13,7 @@ import (
 // How often the lists of processes are read while nothing hints at a change. Processes come and go with memory: when that is
 // another than before, the lists are read sooner, and so they are when a process that is not in them did something.
 const (
-	listEvery   = 20 * time.Second
+	listEvery   = 30 * time.Second
 	listAtMost  = 4 * time.Second // when memory is another
 	memoryKnown = 5 * time.Second // how long a reading of the memory tells that nothing changed
 )
@@ -26,7 +26,8 @@ type use struct {
 	usedAt     time.Time
 	changed    bool   // memory is another than when the lists were read
 	since      uint64 // newest sample seen, microseconds
-	unmeasured bool   // the driver does not measure processes
+	averager   averager
+	unmeasured bool // the driver does not measure processes
 	unlisted   map[string]bool
 }
 
@@ -42,7 +43,7 @@ func (u *use) memory(instance uint32, used float64, at time.Time) {
 }
 
 // forget is for another layout.
-func (u *use) forget() { *u = use{since: u.since} }
+func (u *use) forget() { *u = use{since: u.since, averager: u.averager} }
 
 // due reports whether the lists are to be read.
 func (u *use) due(now time.Time) bool {
@@ -154,7 +155,7 @@ func (t *telemetry) activity(now time.Time) (did []mean, measured bool, err erro
 		u.unmeasured = lasting(absence(err).Code)
 		return nil, false, nil
 	}
-	out, newest := means(samples, u.since)
+	out, newest := u.averager.means(samples, u.since)
 	u.since = max(newest, u.since)
 	return out, true, nil
 }
