@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/gpulet/gpulet/test/gpusim/dcgm"
 	"github.com/gpulet/gpulet/test/gpusim/model"
 )
 
@@ -22,6 +23,8 @@ type Command struct {
 	Text     string             `json:"text,omitempty"`
 	Start    *uint32            `json:"start,omitempty"`
 	Instance uint32             `json:"instance,omitempty"`
+	Call     dcgm.Fault         `json:"dcgmCall,omitzero"`
+	Field    dcgm.FieldFault    `json:"dcgmField,omitzero"`
 }
 
 // Answer is what an action gives.
@@ -35,7 +38,7 @@ type Answer struct {
 }
 
 // Apply does an action.
-func Apply(ctx context.Context, n *model.Node, c Command) (a Answer, err error) {
+func Apply(ctx context.Context, n *model.Node, engines *Engines, c Command) (a Answer, err error) {
 	gpu := c.Target.GPU
 	switch c.Do {
 	case "status":
@@ -93,6 +96,18 @@ func Apply(ctx context.Context, n *model.Node, c Command) (a Answer, err error) 
 		a.Instance, a.UUID, err = createInstance(ctx, n, gpu, c.Text, c.Start)
 	case "mig-destroy": // Target.GPU, Instance
 		err = destroyInstance(ctx, n, gpu, c.Instance)
+	case "collapse": // On
+		n.CollapseXIDs(c.On)
+	case "engine-start": // Text: version
+		err = engines.Start(ctx, c.Text)
+	case "engine-stop":
+		engines.Stop()
+	case "dcgm-call": // Call
+		engines.Faults.Add(c.Call)
+	case "dcgm-field": // Field
+		engines.Faults.AddField(c.Field)
+	case "dcgm-clear":
+		engines.Faults.Clear()
 	default:
 		err = fmt.Errorf("there is no action %q", c.Do)
 	}

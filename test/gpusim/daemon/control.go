@@ -16,7 +16,7 @@ func (d *Daemon) handler() http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		a, err := Apply(r.Context(), d.cfg.Node, c)
+		a, err := Apply(r.Context(), d.cfg.Node, d.cfg.Engines, c)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 			return

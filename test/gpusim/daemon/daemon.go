@@ -19,8 +19,10 @@ import (
 // Config says what to serve and where.
 type Config struct {
 	Node *model.Node
-	// Root is the folder that becomes the machine. It holds nvml.sock, control.sock, lib, proc, sys, dev and driver.
+	// Root is the folder that becomes the machine. It holds nvml.sock, dcgm.sock, control.sock, lib, dcgm, proc, sys, dev and driver.
 	Root string
+	// Engines are the node's DCGM host engines; Prepare makes them unless they are there.
+	Engines *Engines
 	// Log defaults to none.
 	Log *slog.Logger
 }
@@ -32,6 +34,8 @@ type Daemon struct {
 	tree     tree
 	version  string // of the driver that is installed
 	nvml     *net.UnixListener
+	dcgm     *net.UnixListener
+	kmsg     kmsg
 	control  *net.UnixListener
 }
 
@@ -53,7 +57,10 @@ func Prepare(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{cfg: cfg, sessions: newSessions(cfg.Node, cfg.Log), tree: tree{root: root, have: map[string]model.File{}}}
+	if cfg.Engines == nil {
+		cfg.Engines = NewEngines(cfg.Node, root, cfg.Log)
+	}
+	d := &Daemon{kmsg: kmsg{path: filepath.Join(root, "dev", "kmsg")}, cfg: cfg, sessions: newSessions(cfg.Node, cfg.Log), tree: tree{root: root, have: map[string]model.File{}}}
 	for _, name := range trees() {
 		if err := empty(filepath.Join(root, name)); err != nil {
 			return nil, err
@@ -65,8 +72,13 @@ func Prepare(ctx context.Context, cfg Config) (*Daemon, error) {
 	if d.nvml, err = listen(ctx, filepath.Join(root, NVMLSocket)); err != nil {
 		return nil, err
 	}
+	if d.dcgm, err = listen(ctx, filepath.Join(root, DCGMSocket)); err != nil {
+		_ = d.nvml.Close()
+		return nil, err
+	}
 	if d.control, err = listen(ctx, filepath.Join(root, ControlSocket)); err != nil {
 		_ = d.nvml.Close()
+		_ = d.dcgm.Close()
 		return nil, err
 	}
 	return d, nil
@@ -106,7 +118,10 @@ func (d *Daemon) show(ctx context.Context) error {
 		}
 		d.version = v
 	}
-	return d.tree.update(d.cfg.Node.Files())
+	if err := d.tree.update(d.cfg.Node.Files()); err != nil {
+		return err
+	}
+	return d.kmsg.update(d.cfg.Node)
 }
 
 // Run serves until ctx ends. The sockets are gone then, the files stay.
@@ -115,13 +130,25 @@ func (d *Daemon) Run(ctx context.Context) error {
 	handler := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.cfg.Log.Handler(), slog.LevelError)}
 	group.Go(func() error {
 		<-ctx.Done()
-		return errors.Join(d.nvml.Close(), handler.Close())
+		return errors.Join(d.nvml.Close(), d.dcgm.Close(), handler.Close())
 	})
 	group.Go(func() error {
 		if err := handler.Serve(d.control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("control: %w", err)
 		}
 		return nil
+	})
+	group.Go(func() error {
+		for {
+			conn, err := d.dcgm.AcceptUnix()
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("accept: %w", err)
+			}
+			group.Go(func() error { d.cfg.Engines.serve(ctx, conn, nil); return nil })
+		}
 	})
 	group.Go(func() error {
 		for {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,6 +27,9 @@ func install(ctx context.Context, root, version string) error {
 		return err
 	}
 	if err := put(filepath.Join(root, "lib", "libnvidia-ml.so.1"), library, 0o755); err != nil {
+		return err
+	}
+	if err := installDCGM(ctx, root); err != nil {
 		return err
 	}
 	dir := filepath.Join(root, "driver", libraries)
@@ -58,4 +62,27 @@ func install(ctx context.Context, root, version string) error {
 		}
 	}
 	return nil
+}
+
+// installDCGM puts libdcgm beside the driver's library, unless a folder of built libraries has none. Its other makes are put into
+// place when somebody asks for them.
+func installDCGM(ctx context.Context, root string) error {
+	library, err := lib.DCGM(ctx, "")
+	if errors.Is(err, fs.ErrNotExist) && os.Getenv(lib.DirEnv) != "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return put(filepath.Join(root, "lib", "libdcgm.so.4"), library, 0o755)
+}
+
+// InstallDCGM puts a make of libdcgm into a folder of its own in the root folder, for LD_LIBRARY_PATH, and gives the folder.
+func InstallDCGM(ctx context.Context, root, variant string) (string, error) {
+	library, err := lib.DCGM(ctx, variant)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "dcgm", "variant-"+variant)
+	return dir, put(filepath.Join(dir, "libdcgm.so.4"), library, 0o755)
 }

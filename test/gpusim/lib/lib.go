@@ -1,6 +1,6 @@
-// Package lib builds libnvidia-ml.so.1 for the simulated node: a thin C library that forwards NVML's calls to the daemon, in one
-// variant for each driver branch, which exports what that branch had. It owns the C sources and the cache of built libraries; it
-// needs gcc and NVIDIA's nvml.h, which it finds in the go-nvml module.
+// Package lib builds libnvidia-ml.so.1 and libdcgm.so.4 for the simulated node: thin C libraries that forward calls to the daemon,
+// NVML's in one variant for each driver branch, which exports what that branch had. It owns the C sources and the cache of built
+// libraries; it needs gcc and NVIDIA's headers, which it finds in the go-nvml and go-dcgm modules.
 package lib
 
 import (
@@ -89,7 +89,7 @@ func Cuda(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(path); err != nil {
-		if err := compile(ctx, path, "{ global: cuInit; local: *; };\n", "libcuda.so.1", "cuda.c"); err != nil {
+		if err := compile(ctx, path, "{ global: cuInit; local: *; };\n", "libcuda.so.1", nil, "cuda.c"); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +121,7 @@ func Build(ctx context.Context, branch model.Branch) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	return path, compile(ctx, path, script, "libnvidia-ml.so.1", "sim.c", "calls.c", "-I"+include)
+	return path, compile(ctx, path, script, "libnvidia-ml.so.1", nil, "sim.c", "conn.c", "calls.c", "-I"+include)
 }
 
 // cached is the path of a built file by what it is built from.
@@ -151,7 +151,8 @@ func hashSources(hash io.Writer) error {
 }
 
 // compile makes a shared library of C sources and flags that exports what the linker script says.
-func compile(ctx context.Context, path, script, soname string, args ...string) error {
+// The files are written beside the sources first.
+func compile(ctx context.Context, path, script, soname string, files map[string]string, args ...string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -162,6 +163,11 @@ func compile(ctx context.Context, path, script, soname string, args ...string) e
 	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.CopyFS(dir, sources); err != nil {
 		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, "c", name), []byte(text), 0o644); err != nil {
+			return err
+		}
 	}
 	exports := filepath.Join(dir, "exports")
 	if err := os.WriteFile(exports, []byte(script), 0o644); err != nil {

@@ -245,3 +245,6 @@ func (n *Node) DriverVersion() string {
 	defer n.mu.Unlock()
 	return n.driver
 }
+
+// Now is the node's time.
+func (n *Node) Now() time.Time { return n.clock.Now() }

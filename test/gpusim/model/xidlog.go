@@ -63,3 +63,17 @@ func (n *Node) CollapseXIDs(on bool) {
 	defer n.mu.Unlock()
 	n.collapse = on
 }
+
+// GPUIndex is the driver's number of the GPU at a position in the machine.
+func (n *Node) GPUIndex(position int) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g, err := n.at(position)
+	if err != nil {
+		return 0, err
+	}
+	if i := n.index(g); i >= 0 {
+		return i, nil
+	}
+	return 0, fmt.Errorf("GPU %d: %w", position, DriverNotLoaded)
+}

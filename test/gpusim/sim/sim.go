@@ -41,7 +41,11 @@ type Options struct {
 	Strict bool
 	// Clock defaults to the system's.
 	Clock model.Clock
-	Log   *slog.Logger
+	// CollapseXIDs makes several XIDs of a GPU between two waits one event, as on real drivers.
+	CollapseXIDs bool
+	// HostEngine is the version of an nv-hostengine that runs from the start; empty: none.
+	HostEngine string
+	Log        *slog.Logger
 }
 
 // Node is a simulated node. Actions are safe for concurrent use; Serve, Halt and Stop are not.
@@ -50,9 +54,10 @@ type Node struct {
 	// Model is the node itself when it runs in this process, otherwise nil.
 	Model *model.Node
 
-	log  *slog.Logger
-	stop func() error // nil while nobody serves
-	http *http.Client
+	log     *slog.Logger
+	engines *daemon.Engines
+	stop    func() error // nil while nobody serves
+	http    *http.Client
 }
 
 // LoadShape reads a shape by name or from a file.
@@ -79,7 +84,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 		o.Hardware = &shape
 	}
-	m, err := model.New(*o.Hardware, model.Options{Clock: o.Clock, Seed: o.Seed, Driver: o.Driver, StrictHandles: o.Strict})
+	m, err := model.New(*o.Hardware, model.Options{Clock: o.Clock, Seed: o.Seed, Driver: o.Driver, StrictHandles: o.Strict, CollapseXIDs: o.CollapseXIDs})
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +92,14 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Dir: dir, Model: m, log: o.Log}
-	return n, n.Serve(ctx)
+	n := &Node{Dir: dir, Model: m, log: o.Log, engines: daemon.NewEngines(m, dir, o.Log)}
+	if err := n.Serve(ctx); err != nil || o.HostEngine == "" {
+		return n, err
+	}
+	if err := n.engines.Start(ctx, o.HostEngine); err != nil {
+		return n, errors.Join(err, n.Stop())
+	}
+	return n, nil
 }
 
 // Attach takes a node that another process serves.
@@ -105,7 +116,7 @@ func Attach(ctx context.Context, dir string) (*Node, error) {
 
 // Serve serves a started node that is halted.
 func (n *Node) Serve(ctx context.Context) error {
-	d, err := daemon.Prepare(ctx, daemon.Config{Node: n.Model, Root: n.Dir, Log: n.log})
+	d, err := daemon.Prepare(ctx, daemon.Config{Node: n.Model, Root: n.Dir, Engines: n.engines, Log: n.log})
 	if err != nil {
 		return err
 	}
@@ -136,6 +147,9 @@ func (n *Node) Stop() error {
 	if n.http != nil {
 		n.http.CloseIdleConnections()
 	}
+	if n.engines != nil {
+		n.engines.Stop()
+	}
 	return n.Halt()
 }
 
@@ -159,7 +173,7 @@ func (n *Node) Flags() []string {
 // Do does any action.
 func (n *Node) Do(ctx context.Context, c daemon.Command) (daemon.Answer, error) {
 	if n.Model != nil {
-		return daemon.Apply(ctx, n.Model, c)
+		return daemon.Apply(ctx, n.Model, n.engines, c)
 	}
 	body, err := json.Marshal(c)
 	if err != nil {

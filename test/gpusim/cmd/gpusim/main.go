@@ -48,7 +48,7 @@ func command() *cli.Command {
 				Flags: []cli.Flag{&cli.StringFlag{Name: "root", Required: true, Usage: "`DIR` of the node", Sources: cli.EnvVars("GPUSIM_ROOT")}},
 			},
 			{
-				Name: "libraries", Usage: "build libnvidia-ml.so.1 of each driver branch, for machines without a compiler (" + lib.DirEnv + ")", Action: libraries,
+				Name: "libraries", Usage: "build libnvidia-ml.so.1 of each driver branch and libdcgm.so.4, for machines without a compiler (" + lib.DirEnv + ")", Action: libraries,
 				Flags: []cli.Flag{&cli.StringFlag{Name: "out", Required: true, Usage: "`DIR` to put them in"}},
 			},
 		},
@@ -77,6 +77,9 @@ func libraries(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(c.String("out"), "libcuda.so"), cuda, 0o755); err != nil {
+		return err
+	}
+	if err := lib.WriteDCGM(ctx, c.String("out")); err != nil {
 		return err
 	}
 	for _, branch := range lib.Branches() {

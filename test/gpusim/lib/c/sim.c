@@ -1,7 +1,4 @@
-// Forwarding: a call is one request and one answer on a connection of its own out of a pool, since calls come from many threads
-// and some block. Requests: u32 size, u16 length of the name, u16 arguments, name, then for each u32 sent, u32 writable, bytes.
-// Answers: u32 size, i32 return code, then for each result u32 argument, u32 size, bytes; with TEXT for the argument a u32 offset
-// among the strings and the bytes. All sizes are without the first word.
+// NVML: each call takes a connection of its own out of a pool, since calls come from many threads and some block.
 #define _GNU_SOURCE
 #include "sim.h"
 #include <dlfcn.h>
@@ -17,7 +14,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define NONE 0xFFFFFFFFu
 #define TEXT 0xFFFFFFFEu
 #define POOL 64
 
@@ -27,12 +23,6 @@ __attribute__((used)) static const char sim_version[64] = "GPUSIM-DRIVER-VERSION
 // Handles are addresses in here. Behind them is room for strings that structures point at; it is all that is ever written.
 static char sim_handles[1 << 26];
 #define STRINGS 65536
-
-struct conn {
-  int fd;
-  char *buf;
-  size_t cap, len;
-};
 
 static struct {
   pthread_mutex_t mu; // guards the rest
@@ -46,52 +36,6 @@ static struct {
 static void fork_lock(void) { pthread_mutex_lock(&pool.mu); }
 static void fork_unlock(void) { pthread_mutex_unlock(&pool.mu); }
 __attribute__((constructor)) static void start(void) { pthread_atfork(fork_lock, fork_unlock, fork_unlock); }
-
-static void drop(struct conn *c) {
-  close(c->fd);
-  free(c->buf);
-}
-
-static int reserve(struct conn *c, size_t n) {
-  if (n <= c->cap) return 1;
-  size_t cap = n < 4096 ? 4096 : n * 2;
-  char *buf = realloc(c->buf, cap);
-  if (!buf) return 0;
-  c->buf = buf;
-  c->cap = cap;
-  return 1;
-}
-
-static int append(struct conn *c, const void *p, size_t n) {
-  if (!reserve(c, c->len + n)) return 0;
-  if (n) memcpy(c->buf + c->len, p, n);
-  c->len += n;
-  return 1;
-}
-
-static int append32(struct conn *c, uint32_t v) { return append(c, &v, sizeof v); }
-
-static int send_all(int fd, const char *p, size_t n) {
-  while (n) {
-    ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
-    if (k < 0 && errno == EINTR) continue;
-    if (k <= 0) return 0;
-    p += k;
-    n -= (size_t)k;
-  }
-  return 1;
-}
-
-static int recv_all(int fd, char *p, size_t n) {
-  while (n) {
-    ssize_t k = recv(fd, p, n, 0);
-    if (k < 0 && errno == EINTR) continue;
-    if (k <= 0) return 0;
-    p += k;
-    n -= (size_t)k;
-  }
-  return 1;
-}
 
 // socket_path is GPUSIM_SOCKET, or nvml.sock in a folder above the library.
 static int socket_path(char *out, size_t n) {
@@ -108,47 +52,17 @@ static int socket_path(char *out, size_t n) {
   return 0;
 }
 
-// exchange sends what is in the buffer and reads the answer into it.
-static int exchange(struct conn *c) {
-  uint32_t size = (uint32_t)c->len - 4;
-  memcpy(c->buf, &size, sizeof size);
-  if (!send_all(c->fd, c->buf, c->len) || !recv_all(c->fd, (char *)&size, sizeof size)) return 0;
-  if (size < 4 || size > 1u << 28 || !reserve(c, size)) return 0;
-  c->len = size;
-  return recv_all(c->fd, c->buf, size);
-}
-
-static int request(struct conn *c, const char *name, const struct sim_arg *args, int count) {
-  uint16_t head[2] = {(uint16_t)strlen(name), (uint16_t)count};
-  c->len = 0;
-  int ok = append32(c, 0) && append(c, head, sizeof head) && append(c, name, head[0]);
-  for (int i = 0; ok && i < count; i++) {
-    const struct sim_arg *a = &args[i];
-    if (!a->in && !a->out) {
-      ok = append32(c, NONE) && append32(c, a->required ? NONE : 0);
-      continue;
-    }
-    ok = append32(c, a->in ? a->len : 0) && append32(c, a->out ? a->cap : 0) && append(c, a->in, a->in ? a->len : 0);
-  }
-  return ok;
-}
-
 // connect_new opens a connection and says who calls. The daemon learns the process from the socket.
 static int connect_new(struct conn *c, const unsigned char *token) {
-  struct sockaddr_un to = {.sun_family = AF_UNIX};
   uint64_t base = (uint64_t)(uintptr_t)sim_handles, size = sizeof sim_handles - STRINGS;
   struct sim_arg hello[] = {{token, 16, NULL, 0, 0}, {&base, 8, NULL, 0, 0}, {&size, 8, NULL, 0, 0}, {sim_version, sizeof sim_version, NULL, 0, 0}};
   char path[PATH_MAX];
   *c = (struct conn){.fd = -1};
-  if (!socket_path(path, sizeof path) || strlen(path) >= sizeof to.sun_path) return 0;
-  strcpy(to.sun_path, path);
-  c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (!socket_path(path, sizeof path)) return 0;
+  c->fd = conn_unix(path);
   if (c->fd < 0) return 0;
-  int done;
-  do done = connect(c->fd, (struct sockaddr *)&to, sizeof to);
-  while (done < 0 && errno == EINTR);
-  if (done == 0 && request(c, "hello", hello, 4) && exchange(c)) return 1;
-  drop(c);
+  if (conn_request(c, "hello", hello, 4) && conn_exchange(c)) return 1;
+  conn_drop(c);
   return 0;
 }
 
@@ -158,7 +72,7 @@ static int take(struct conn *c) {
   char byte;
   pthread_mutex_lock(&pool.mu);
   if (pool.pid != getpid()) {
-    while (pool.count) drop(&pool.idle[--pool.count]);
+    while (pool.count) conn_drop(&pool.idle[--pool.count]);
     pool.pid = getpid();
     pool.was = 0;
     if (getrandom(pool.token, sizeof pool.token, 0) < 0) memcpy(pool.token, &pool.pid, sizeof pool.pid);
@@ -170,7 +84,7 @@ static int take(struct conn *c) {
       pthread_mutex_unlock(&pool.mu);
       return 1;
     }
-    drop(c); // the daemon went away
+    conn_drop(c); // the daemon went away
   }
   memcpy(token, pool.token, sizeof token);
   pthread_mutex_unlock(&pool.mu);
@@ -183,7 +97,7 @@ static void give(struct conn *c) {
   pool.was = 1;
   if (keep) pool.idle[pool.count++] = *c;
   pthread_mutex_unlock(&pool.mu);
-  if (!keep) drop(c);
+  if (!keep) conn_drop(c);
 }
 
 // gone is what a driver answers when there is no more of it: a GPU is lost, and there is nothing to initialise.
@@ -218,12 +132,12 @@ nvmlReturn_t sim_call(const char *name, struct sim_arg *args, int count) {
   struct conn c;
   int32_t ret;
   if (!take(&c)) return gone(name, args, count);
-  if (!request(&c, name, args, count)) {
-    drop(&c);
+  if (!conn_request(&c, name, args, count)) {
+    conn_drop(&c);
     return NVML_ERROR_MEMORY;
   }
-  if (!exchange(&c)) {
-    drop(&c);
+  if (!conn_exchange(&c)) {
+    conn_drop(&c);
     return gone(name, args, count);
   }
   memcpy(&ret, c.buf, 4);

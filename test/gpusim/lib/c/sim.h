@@ -1,19 +1,11 @@
 // The two halves of the library: sim.c forwards a call to the daemon, calls.c has NVML's functions, each a list of arguments.
 #pragma once
 #define NVML_NO_UNVERSIONED_FUNC_DEFS
+#include "conn.h"
 #include <nvml.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-// One argument: what to send, and what may be written through it.
-struct sim_arg {
-  const void *in; // NULL: the pointer is NULL, or there is nothing to send
-  uint32_t len;
-  void *out;
-  uint32_t cap;
-  int required; // a NULL is an error
-};
 
 nvmlReturn_t sim_call(const char *name, struct sim_arg *args, int count);
 const char *sim_error(nvmlReturn_t code);
