@@ -27,7 +27,7 @@ func identity() []row {
 
 func clocks() []row {
 	return []row{
-		{field: SMClock, classic: "DEV_SM_CLOCK", later: "DEV_SM_CLOCK_HERTZ", kind: Gauge, unit: "MHz", base: true, loop: Fast, nvml: "GetClockInfo(SM)", on: true, help: "Clock of the streaming multiprocessors"},
+		{field: SMClock, classic: "DEV_SM_CLOCK", later: "DEV_SM_CLOCK_HERTZ", kind: Gauge, unit: "MHz", base: true, loop: Process, nvml: "GetClockInfo(SM)", on: true, help: "Clock of the streaming multiprocessors"},
 		{field: MemClock, classic: "DEV_MEM_CLOCK", later: "DEV_MEMORY_CLOCK_HERTZ", kind: Gauge, unit: "MHz", base: true, loop: Slow, nvml: "GetClockInfo(MEM)", on: true, help: "Clock of the memory"},
 		{field: 102, classic: "DEV_VIDEO_CLOCK", later: "DEV_VIDEO_CLOCK_HERTZ", kind: Gauge, unit: "MHz", base: true, loop: Slow, nvml: "GetClockInfo(VIDEO)", help: "Clock of the video engines"},
 		{field: 110, classic: "DEV_APP_SM_CLOCK", later: "DEV_SM_APP_CLOCK_HERTZ", kind: Gauge, unit: "MHz", base: true, loop: Slow, nvml: "GetApplicationsClock(SM)", help: "Clock that applications get, of the streaming multiprocessors"},
