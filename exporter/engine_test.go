@@ -79,7 +79,7 @@ func TestEngineDiesAndReturns(t *testing.T) {
 		r.engine.feed.Set(&dcgm.Batch{At: time.Now(), Readings: last.Readings, State: dcgm.State{Wanted: true, Reason: "the host engine is gone", Code: gpu.Lost, Restarts: 1}})
 		after(time.Second)
 		r.has(e, family.GREngine, 0.7)
-		after(3 * time.Second)
+		after(6 * time.Second) // three periods of 2 s
 		r.lacks(e, family.GREngine, gpu.Lost)
 		r.has(e, family.GPUUtil, 203)
 		s := r.source(dcgmSource)
