@@ -23,11 +23,20 @@ type told struct {
 	at time.Time
 	// old says that it is out of date, nil while it is not.
 	old *gpu.Absence
+	// failing is why there was no newer value, nil while there is.
+	failing *gpu.Absence
 }
+
+// passing reports whether a value may well be there again the next time: until then the last one is told, if it is not too old.
+func passing(a gpu.AbsenceCode) bool { return a == gpu.NoData || a == gpu.NoAnswer || a == gpu.Failed }
 
 // take replaces what was said, and keeps an absence that says the same.
 func (t *told) take(r gpu.Reading, source string, at time.Time) (changed bool) {
 	absent := r.Absent
+	if absent != nil && passing(absent.Code) && !t.at.IsZero() && t.value.Absent == nil && t.old == nil {
+		t.failing = absent
+		return false
+	}
 	changed = (absent == nil) != (t.value.Absent == nil) || absent != nil && *absent != *t.value.Absent
 	if !changed {
 		absent = t.value.Absent
@@ -36,7 +45,7 @@ func (t *told) take(r gpu.Reading, source string, at time.Time) (changed bool) {
 	if absent != nil {
 		t.value.V, t.value.Text = 0, ""
 	}
-	t.at, t.old = at, nil
+	t.at, t.old, t.failing = at, nil, nil
 	return changed
 }
 
@@ -45,7 +54,9 @@ func (t *told) age(now time.Time, limit time.Duration) bool {
 	if t.at.IsZero() || t.value.Absent != nil || t.old != nil || limit == 0 || now.Sub(t.at) <= limit {
 		return false
 	}
-	t.old = &gpu.Absence{Code: gpu.Stale, Text: "the last value is too old"}
+	if t.old = t.failing; t.old == nil {
+		t.old = &gpu.Absence{Code: gpu.Stale, Text: "the last value is too old"}
+	}
 	return true
 }
 

@@ -125,6 +125,27 @@ func TestFailingGPU(t *testing.T) {
 // address tells two maps apart.
 func address(m map[gpu.Field]sample.Value) uintptr { return reflect.ValueOf(m).Pointer() }
 
+// One reading that fails leaves no gap; one that goes on failing does, with its reason.
+func TestPassingFailure(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		r.run(t)
+		after(2 * time.Second)
+		e := uuid(0).Whole()
+		r.driver.do(func() { r.driver.absent[family.GPUUtil] = gpu.Absence{Code: gpu.Failed, Text: "unknown error"} })
+		after(2 * time.Second)
+		r.has(e, family.GPUUtil, 203)
+		after(2 * time.Second)
+		r.lacks(e, family.GPUUtil, gpu.Failed)
+		r.driver.do(func() { r.driver.absent[family.FBUsed] = gpu.Absence{Code: gpu.NotSupported, Text: "no such thing"} })
+		after(time.Second)
+		r.lacks(e, family.FBUsed, gpu.NotSupported)
+		r.driver.do(func() { clear(r.driver.absent) })
+		after(time.Second)
+		r.has(e, family.GPUUtil, 203)
+	})
+}
+
 // Whoever reads a set reads one moment, and what did not change is shared with the set before.
 func TestOneSet(t *testing.T) {
 	play(t, func(t *testing.T) {
