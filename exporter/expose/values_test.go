@@ -233,7 +233,7 @@ func TestMIGMode(t *testing.T) {
 		g := a100(0)
 		g.MIG = state
 		families := gather(t, gatherer(newSet(nil, g), options(nil)))
-		if got := find(t, families, "gpu_info", map[string]string{"mig_mode": want, "node": "node-1", "device": "nvidia0", "pci_bus_id": "00000000:A7:00.0"}); len(got) != 1 {
+		if got := find(t, families, "gpu_info", map[string]string{"mig_mode": want, "Hostname": "node-1", "device": "nvidia0", "pci_bus_id": "00000000:A7:00.0"}); len(got) != 1 {
 			t.Errorf("%s: %q", want, series(t, families, "gpu_info"))
 		}
 	}
