@@ -131,6 +131,7 @@ func simulated(t *testing.T, doc string, on []*machine) string {
 	// The machine is another one than the node's own: its folders, in the agent's view and in the runtime's, are below machinePath.
 	c.Args = append(c.Args,
 		"--config", machinePath+"/config/gpulet.yaml", "--nvml-library", machinePath+"/lib/libnvidia-ml.so.1",
+		"--metrics-dcgm-library", machinePath+"/lib/libdcgm.so.4",
 		"--proc-root", machinePath+"/proc", "--sys-root", machinePath+"/sys",
 		"--dev-root", machinePath+"/dev", "--host-dev-root", machinePath+"/dev",
 		"--driver-root", machinePath+"/driver", "--host-driver-root", machinePath+"/driver",
