@@ -78,7 +78,7 @@ func (a about) value(name string) string {
 			return clean(busID(a.device.gpu.PCI))
 		case "device":
 			return "nvidia" + a.device.index
-		case "modelName":
+		case "model":
 			return clean(a.device.gpu.Model)
 		}
 	}

@@ -23,7 +23,7 @@ func ofDevices() []Own {
 	return []Own{
 		own("gpu_up", Gauge, "", gpuLabels, "inventory, sampler",
 			"Whether the GPU answers (1) or not (0). Without an answer its other series end after three periods."),
-		own("gpu_info", Gauge, "", gpuLabels+" pci_bus_id device modelName Hostname driver_version mig_mode", "inventory",
+		own("gpu_info", Gauge, "", gpuLabels+" pci_bus_id device model Hostname driver_version mig_mode", "inventory",
 			"What the GPU is: always 1. mig_mode is enabled, disabled, pending or unsupported."),
 		own("gpu_health", Gauge, "", deviceLabels+" state reason", "health of the inventory",
 			"The state of health with its reason, empty when healthy: always 1, one series for each GPU and GPU instance."),
