@@ -118,12 +118,12 @@ func TestUnknownFields(t *testing.T) {
 func TestMixedProfiling(t *testing.T) {
 	lib := newFakeLibrary(0, 1, 2)
 	lib.prof = map[uint][]gpu.Field{0: {1001, 1004}, 1: {1001}}
-	got := look(t, connected(t, lib, 155, 1001, 1004), time.Now())
+	got := look(t, connected(t, lib, 155, 1001, 1004, 1084), time.Now())
 	for _, c := range []struct {
 		gpu   uint
 		field gpu.Field
 		there bool
-	}{{0, 1001, true}, {0, 1004, true}, {1, 1001, true}, {1, 1004, false}, {2, 1001, false}, {2, 1004, false}, {2, 155, true}} {
+	}{{0, 1001, true}, {0, 1004, true}, {1, 1001, true}, {1, 1004, false}, {2, 1001, false}, {2, 1004, false}, {2, 155, true}, {1, 1084, true}} {
 		r, ok := got[fakeUUID(c.gpu).Whole()][c.field]
 		if !ok || (r.Absent == nil) != c.there || r.Absent != nil && r.Absent.Code != gpu.NotSupported {
 			t.Errorf("GPU %d field %d: %+v", c.gpu, c.field, r)

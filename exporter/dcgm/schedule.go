@@ -29,25 +29,21 @@ func newSchedule(fast time.Duration) schedule {
 	return s
 }
 
-// period is how often DCGM shall measure a field.
+// period is how often DCGM shall measure a field. Profiling costs DCGM no call of the driver, so that it need not be slower.
 func (s schedule) period(f gpu.Field) time.Duration {
-	known, ok := s.table[f]
-	if !ok {
-		known.Loop = family.Slow
-		if profiling(f) {
-			known.Loop = family.Fast
-		}
+	loop := family.Slow
+	if known, ok := s.table[f]; ok {
+		loop = known.Loop
 	}
-	switch known.Loop {
-	case family.Fast:
+	switch {
+	case loop == family.Fast || profiling(f):
 		return s.fast
-	case family.Process:
+	case loop == family.Process:
 		return max(processPeriod, s.fast)
-	case family.Static:
+	case loop == family.Static:
 		return staticPeriod
-	default:
-		return max(slowPeriod, s.fast)
 	}
+	return max(slowPeriod, s.fast)
 }
 
 // perInstance: each GPU instance has a value of its own. Asked of an instance, DCGM answers all other fields with those of the GPU,
@@ -58,6 +54,9 @@ func (s schedule) perInstance(f gpu.Field) bool {
 
 // profiling: the field comes from DCGM's profiling module, with rules of its own about what can be measured together.
 func profiling(f gpu.Field) bool { return f >= 1001 && f <= 1096 }
+
+// listed: DCGM says which of these a GPU has. Of the cycle counters that came with 4.6 it need not; there trying tells.
+func listed(f gpu.Field) bool { return profiling(f) && f < 1084 }
 
 // eventful: DCGM keeps the time of the last event, and the value is true until the next.
 func eventful(f gpu.Field) bool { return f == family.XIDErrors }

@@ -63,8 +63,8 @@ func (e *engine) plan() (*watches, error) {
 		if none == nil {
 			none = &gpu.Absence{Code: gpu.NotSupported, Text: "DCGM cannot profile it on this GPU"}
 		}
-		can := slices.DeleteFunc(slices.Clone(prof), func(f gpu.Field) bool { return !c[0].can[f] })
-		cannot := slices.DeleteFunc(slices.Clone(prof), func(f gpu.Field) bool { return c[0].can[f] })
+		can := slices.DeleteFunc(slices.Clone(prof), func(f gpu.Field) bool { return listed(f) && !c[0].can[f] })
+		cannot := slices.DeleteFunc(slices.Clone(prof), func(f gpu.Field) bool { return !listed(f) || c[0].can[f] })
 		e.none(w, cannot, c, none)
 		err = errors.Join(err, e.add(w, can, c))
 	}
