@@ -98,7 +98,7 @@ func (m *Monitor) handled(ctx context.Context, s *slot, uuid UUID, h DriverGPU) 
 	m.mu.Unlock()
 	if old != nil {
 		old.close(ErrSessionLost)
-		_ = m.release(ctx, old) // when it cannot, the call that is under way does
+		_ = m.release(context.WithoutCancel(ctx), old) // when it cannot, the call that is under way does
 	}
 }
 

@@ -32,7 +32,7 @@ func (r *reader) fetch(fields []gpu.Field) error {
 			}
 			for _, id := range s.fields {
 				if a, ok := r.t.absent[absentKey{instance: gpu.NoInstance, field: id}]; ok {
-					r.values[id] = outcome{absent: &a}
+					r.values[id] = outcome{absent: a}
 				} else if _, ok := r.values[id]; !ok {
 					r.values[id] = outcome{}
 					values = append(values, nv.FieldValue{FieldId: id.id, ScopeId: id.scope})
@@ -50,7 +50,7 @@ func (r *reader) fetch(fields []gpu.Field) error {
 	}
 	for _, v := range values {
 		err := all
-		if err == nil {
+		if err == nil && v.NvmlReturn != uint32(nv.SUCCESS) {
 			err = wrap(fmt.Sprintf("field value %d", v.FieldId), nv.Return(v.NvmlReturn))
 		}
 		if whole(err) {
@@ -73,7 +73,7 @@ func (r *reader) keep(id fieldID, value float64, err error) {
 		if o.absent.Code == gpu.NoFunction {
 			o.absent.Text = fmt.Sprintf("%s does not know the field value %d", r.t.v.d.name(), id.id)
 		}
-		r.t.absent[absentKey{instance: gpu.NoInstance, field: id}] = *o.absent
+		r.t.absent[absentKey{instance: gpu.NoInstance, field: id}] = o.absent
 	}
 	r.values[id] = o
 }

@@ -35,7 +35,7 @@ func (r *reader) metrics(fields []gpu.Field) []nv.GpmMetricId {
 			}
 			for _, id := range s.gpm {
 				if a, ok := r.t.absent[absentKey{instance: r.ref.ID, gpm: id}]; ok {
-					r.gpm[id] = outcome{absent: &a}
+					r.gpm[id] = outcome{absent: a}
 				} else if _, ok := r.gpm[id]; !ok {
 					r.gpm[id] = outcome{}
 					out = append(out, id)
@@ -116,7 +116,7 @@ func (r *reader) measure(ids []nv.GpmMetricId) error {
 		r.t.gone[r.ref] = o.absent.Code == gpu.Lost
 		if lasting(o.absent.Code) {
 			for _, id := range ids {
-				r.t.absent[absentKey{instance: r.ref.ID, gpm: id}] = *o.absent
+				r.t.absent[absentKey{instance: r.ref.ID, gpm: id}] = o.absent
 			}
 		}
 		return nil
@@ -191,7 +191,7 @@ func (r *reader) compute(p *pair, ids []nv.GpmMetricId) (map[nv.GpmMetricId]outc
 		if err == nil {
 			for _, id := range ids {
 				if id >= nv.GPM_METRIC_SM_CYCLES_ELAPSED {
-					r.t.absent[absentKey{instance: r.ref.ID, gpm: id}] = gpu.Absence{Code: gpu.NoFunction, Text: r.t.v.d.name() + " does not know the GPM metric " + itoa(int(id))}
+					r.t.absent[absentKey{instance: r.ref.ID, gpm: id}] = &gpu.Absence{Code: gpu.NoFunction, Text: r.t.v.d.name() + " does not know the GPM metric " + itoa(int(id))}
 				}
 			}
 		}
@@ -205,7 +205,7 @@ func (r *reader) compute(p *pair, ids []nv.GpmMetricId) (map[nv.GpmMetricId]outc
 	}
 	for _, id := range ids {
 		if a, ok := r.t.absent[absentKey{instance: r.ref.ID, gpm: id}]; ok {
-			out[id] = outcome{absent: &a}
+			out[id] = outcome{absent: a}
 		}
 	}
 	return out, nil
@@ -231,7 +231,7 @@ func (r *reader) metric(m nv.GpmMetric) outcome {
 	}
 	a := absence(err)
 	if lasting(a.Code) {
-		r.t.absent[absentKey{instance: r.ref.ID, gpm: nv.GpmMetricId(m.MetricId)}] = *a
+		r.t.absent[absentKey{instance: r.ref.ID, gpm: nv.GpmMetricId(m.MetricId)}] = a
 	}
 	return outcome{absent: a}
 }

@@ -84,6 +84,7 @@ func TestChildInstances(t *testing.T) {
 		got.absent(big.ID, 1001, gpu.NoSource, "profiling before Hopper needs DCGM")
 	}
 	b.soon(tel, ask, big, hopper)
+	b.asksAgain(g, tel)
 	b.swap(tel, ask, big, small, one)
 }
 
@@ -110,10 +111,44 @@ func (b *bench) soon(tel gpu.Telemetry, ask gpu.Ask, big gpu.InstanceRef, hopper
 	}
 }
 
+// asksAgain checks that what was not there is asked for once more when the inventory has seen another layout.
+func (b *bench) asksAgain(g gpu.DriverGPU, tel gpu.Telemetry) {
+	b.Helper()
+	geometry, _, err := g.Geometry()
+	b.must(err)
+	look := func() {
+		b.Helper()
+		if _, gaps, err := g.Layout(geometry); err != nil || len(gaps) > 0 {
+			b.Fatalf("%v %v", gaps, err)
+		}
+	}
+	asked := func() uint64 {
+		b.Helper()
+		_, each := b.calls(func() {
+			b.read(tel, gpu.Ask{Whole: []gpu.Field{191}}).absent(whole, 191, gpu.NotSupported, "nvmlDeviceGetFanSpeed")
+		})
+		return each["nvmlDeviceGetFanSpeed"]
+	}
+	look()
+	if first, second := asked(), asked(); first != 1 || second != 0 {
+		b.Errorf("asked %d and %d times", first, second)
+	}
+	look()
+	if n := asked(); n != 0 {
+		b.Errorf("asked %d times in the same layout", n)
+	}
+	_, uuid, err := b.sim.CreateInstance(b.Context(), 0, geometry.Profiles[0].Profile.String(), nil)
+	b.must(err)
+	look()
+	if n := asked(); n != 1 {
+		b.Errorf("asked %d times after %s was made", n, uuid)
+	}
+}
+
 // swap replaces an instance, as another program may.
 func (b *bench) swap(tel gpu.Telemetry, ask gpu.Ask, big, small gpu.InstanceRef, profile string) {
 	b.Helper()
-	b.must(b.sim.DestroyInstance(b.Context(), 0, small.ID))
+	b.must(b.sim.DestroyInstance(b.Context(), 0, small.ID)) // its id is the next to be given
 	b.clock.pass(time.Second)
 	gone := b.read(tel, ask)
 	gone.absent(small.ID, 252, gpu.Lost, "gone")

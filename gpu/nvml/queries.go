@@ -10,6 +10,8 @@ import (
 type answer struct {
 	n    [5]float64
 	text string
+	// worded: it is a text.
+	worded bool
 	// lacks marks the numbers that this form of the call does not have.
 	lacks [5]bool
 }
@@ -33,7 +35,7 @@ func number[T ~int | ~int32 | ~uint32 | ~uint64 | ~uint8](v T, ret nv.Return) (a
 	return answer{n: [5]float64{float64(v)}}, ret
 }
 
-func words(s string, ret nv.Return) (answer, nv.Return) { return answer{text: s}, ret }
+func words(s string, ret nv.Return) (answer, nv.Return) { return answer{text: s, worded: true}, ret }
 
 func numbers(ret nv.Return, v ...uint64) (answer, nv.Return) {
 	var a answer

@@ -22,7 +22,7 @@ type telemetry struct {
 	seen   *shape            // what the memory below is of
 	own    *shape            // used while the inventory has not read the layout
 	refs   []gpu.InstanceRef // of the last Read of instances
-	absent map[absentKey]gpu.Absence
+	absent map[absentKey]*gpu.Absence
 	migs   map[gpu.UUID]migHandle
 	rates  map[fieldID]*growth
 	pairs  map[gpu.InstanceRef]*pair
@@ -49,7 +49,7 @@ type migHandle struct {
 func (v *device) Telemetry() gpu.Telemetry {
 	return &telemetry{
 		v: v, now: v.d.opts.Now, sources: sources(), queries: v.d.queries(),
-		absent: map[absentKey]gpu.Absence{}, migs: map[gpu.UUID]migHandle{}, rates: map[fieldID]*growth{}, pairs: map[gpu.InstanceRef]*pair{},
+		absent: map[absentKey]*gpu.Absence{}, migs: map[gpu.UUID]migHandle{}, rates: map[fieldID]*growth{}, pairs: map[gpu.InstanceRef]*pair{},
 		gone: map[gpu.InstanceRef]bool{},
 	}
 }
@@ -240,7 +240,7 @@ func (r *reader) source(s source) (outcome, error) {
 func (r *reader) query(s source) (outcome, error) {
 	key := absentKey{instance: r.ref.ID, query: s.query}
 	if a, ok := r.t.absent[key]; ok {
-		return outcome{absent: &a}, nil
+		return outcome{absent: a}, nil
 	}
 	if r.ref.MIG == "" && r.ref.ID != gpu.NoInstance {
 		return lacking(gpu.NoData, "the GPU instance has no compute instance"), nil
@@ -264,11 +264,14 @@ func (r *reader) query(s source) (outcome, error) {
 		if got.answer.lacks[s.part] {
 			return lacking(gpu.NotSupported, r.t.v.d.name()+" counts reserved memory as used"), nil
 		}
+		if got.answer.worded && got.answer.text == "" {
+			return lacking(gpu.NoData, "the driver tells none"), nil
+		}
 		return outcome{value: got.answer.n[s.part] * s.scale, text: got.answer.text}, nil
 	}
 	o := r.failed(got.err)
 	if lasting(o.absent.Code) {
-		r.t.absent[key] = *o.absent
+		r.t.absent[key] = o.absent
 	}
 	return o, nil
 }

@@ -14,8 +14,9 @@ import (
 // another than before, the lists are read sooner, and so they are when a process that is not in them did something.
 const (
 	listEvery   = 30 * time.Second
-	listAtMost  = 4 * time.Second // when memory is another
-	memoryKnown = 5 * time.Second // how long a reading of the memory tells that nothing changed
+	listInMIG   = 10 * time.Second // where the driver does not tell who does something
+	listAtMost  = 4 * time.Second  // when memory is another
+	memoryKnown = 5 * time.Second  // how long a reading of the memory tells that nothing changed
 )
 
 // use is what Use knows from before.
@@ -46,9 +47,12 @@ func (u *use) memory(instance uint32, used float64, at time.Time) {
 func (u *use) forget() { *u = use{since: u.since, averager: u.averager} }
 
 // due reports whether the lists are to be read.
-func (u *use) due(now time.Time) bool {
-	age := now.Sub(u.listed)
-	return u.listed.IsZero() || age < 0 || age >= listEvery || u.changed && age >= listAtMost || now.Sub(u.usedAt) > memoryKnown
+func (u *use) due(now time.Time, mig bool) bool {
+	age, every := now.Sub(u.listed), listEvery
+	if mig || u.unmeasured {
+		every = listInMIG
+	}
+	return u.listed.IsZero() || age < 0 || age >= every || u.changed && age >= listAtMost || now.Sub(u.usedAt) > memoryKnown
 }
 
 // Use lists the processes, with what each did since the last call. Where the GPU is idle it calls nothing.
@@ -57,7 +61,7 @@ func (t *telemetry) Use() ([]gpu.ProcessUse, error) {
 		return nil, err
 	}
 	u, now := &t.use, t.now()
-	fresh := u.due(now)
+	fresh := u.due(now, t.seen.mig)
 	if fresh {
 		if err := t.list(now); err != nil {
 			return nil, err
