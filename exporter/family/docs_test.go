@@ -33,7 +33,7 @@ DCGM_FI_DEV_GPU_UTIL does not exist there: for instances it is DCGM_FI_PROF_GR_E
 **Shared GPUs.** DCGM_FI_DEV_GPU_UTIL and DCGM_FI_DEV_FB_USED have one series for each pod, and one with empty pod labels for what
 no pod explains: they add up to the device. Rules about devices therefore use ` + "`sum by (Hostname, gpu, UUID, GPU_I_ID)`" + `.
 
-**XIDs.** gpu_xid_errors_total counts each code of each GPU, and under ` + "`xid=\"0\", class=\"any\"`" + ` all of a GPU's, from 0 on: sums over codes
+**XIDs.** gpu_xid_errors_total counts each code of each GPU, and under ` + "`xid=\"any\", class=\"any\"`" + ` all of a GPU's, from 0 on: sums over codes
 leave that one out. A code's series begins with its first error, which increase() does not see; gpu_xid_last_timestamp_seconds
 does not miss it.
 `
