@@ -80,8 +80,15 @@ func (s Selected) HelpIn(later bool) string {
 	if later {
 		unit = s.LaterUnit
 	}
-	if s.Help != s.Family.Help || unit == "" {
+	if s.Help != s.Family.Help {
 		return s.Help
 	}
-	return s.Help + ", in " + unit
+	switch unit {
+	case "", "rows", "pages", "cycles": // the text says so
+		return s.Help
+	case "ratio":
+		return s.Help + ", 0 to 1"
+	default:
+		return s.Help + ", in " + unit
+	}
 }

@@ -103,6 +103,11 @@ func TestHelpIn(t *testing.T) {
 	if got := s.HelpIn(true); !strings.HasSuffix(got, ", in Hz") {
 		t.Errorf("later: %s", got)
 	}
+	f, _ = family.Lookup("DCGM_FI_DEV_GPU_UTIL")
+	util := family.Selected{Family: f, Type: f.Type, Help: f.Help}
+	if classic, later := util.HelpIn(false), util.HelpIn(true); !strings.HasSuffix(classic, ", in %") || !strings.HasSuffix(later, ", 0 to 1") {
+		t.Errorf("of a ratio: %q and %q", classic, later)
+	}
 	s.Help = "mine"
 	if got := s.HelpIn(true); got != "mine" {
 		t.Errorf("own: %s", got)

@@ -18,7 +18,7 @@ func memory() []row {
 		{field: FBFree, classic: "DEV_FB_FREE", later: "DEV_FB_FREE_BYTES", kind: Gauge, unit: "MiB", base: true, level: LevelCompute, loop: Fast, nvml: "GetMemoryInfo_v2.free", on: true, guess: true, help: "Memory that is free"},
 		{field: FBUsed, classic: "DEV_FB_USED", later: "DEV_FB_USED_BYTES", kind: Gauge, unit: "MiB", base: true, level: LevelCompute, loop: Fast, nvml: "GetMemoryInfo_v2.used", on: true, guess: true, help: "Memory in use, without what the driver reserves"},
 		{field: FBReserved, classic: "DEV_FB_RESERVED", later: "DEV_FB_RESERVED_BYTES", kind: Gauge, unit: "MiB", base: true, level: LevelCompute, loop: Fast, nvml: "GetMemoryInfo_v2.reserved", on: true, guess: true, help: "Memory that the driver reserves"},
-		{field: 254, classic: "DEV_FB_USED_PERCENT", later: "DEV_FB_USED_RATIO", kind: Gauge, unit: "ratio", level: LevelCompute, loop: Fast, nvml: "GetMemoryInfo_v2", help: "Part of the memory in use, of what is not reserved (0 to 1)"},
+		{field: 254, classic: "DEV_FB_USED_PERCENT", later: "DEV_FB_USED_RATIO", kind: Gauge, unit: "ratio", level: LevelCompute, loop: Fast, nvml: "GetMemoryInfo_v2", help: "Part of the memory in use, of what is not reserved"},
 	}
 }
 
