@@ -212,9 +212,10 @@ func (r *reader) compute(p *pair, ids []nv.GpmMetricId) (map[nv.GpmMetricId]outc
 }
 
 func (r *reader) metricsGet(p *pair, ids []nv.GpmMetricId) (*nv.GpmMetricsGetType, error) {
-	get := &nv.GpmMetricsGetType{NumMetrics: uint32(len(ids)), Sample1: p.last, Sample2: p.spare}
+	get := &r.t.get
+	get.NumMetrics, get.Sample1, get.Sample2 = uint32(len(ids)), p.last, p.spare
 	for i, id := range ids {
-		get.Metrics[i].MetricId = uint32(id)
+		get.Metrics[i] = nv.GpmMetric{MetricId: uint32(id)}
 	}
 	d := r.t.v.d
 	return get, d.call("nvmlGpmMetricsGet", func() nv.Return { return d.lib.GpmMetricsGet(get) })

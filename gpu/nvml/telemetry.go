@@ -28,6 +28,7 @@ type telemetry struct {
 	pairs  map[gpu.InstanceRef]*pair
 	gone   map[gpu.InstanceRef]bool // no sample can be taken of it
 	gpm    *gpu.Absence             // why there is no GPM; its code is empty when there is; nil: not asked yet
+	get    nv.GpmMetricsGetType     // 19 KB, used again and again
 	use    use
 }
 
