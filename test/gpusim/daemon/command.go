@@ -103,9 +103,9 @@ func Apply(ctx context.Context, n *model.Node, engines *Engines, c Command) (a A
 	case "engine-stop":
 		engines.Stop()
 	case "dcgm-call": // Call
-		engines.Faults.Add(c.Call)
+		err = engines.Faults.Add(c.Call)
 	case "dcgm-field": // Field
-		engines.Faults.AddField(c.Field)
+		err = engines.Faults.AddField(c.Field)
 	case "dcgm-clear":
 		engines.Faults.Clear()
 	default:

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"bytes"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -145,5 +146,50 @@ func TestFolder(t *testing.T) {
 	shows(t, other)
 	if err := other.Stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The kernel's log grows by a record for each XID, in the file that a reader has open, and begins anew with a boot.
+func TestKernelLog(t *testing.T) {
+	n := sim.New(t, sim.Options{Shape: "dgx-a100"})
+	path := filepath.Join(n.Dir, "dev", "kmsg")
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	grows := func(want string) {
+		t.Helper()
+		var got []byte
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			more, err := io.ReadAll(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, more...); strings.HasSuffix(string(got), "\n") {
+				break
+			}
+		}
+		if !strings.HasPrefix(string(got), want) || strings.Count(string(got), "\n") != 1 {
+			t.Errorf("%q, want %q and so on", got, want)
+		}
+	}
+	for i, want := range []string{"4,1,", "4,2,"} {
+		if err := n.XID(t.Context(), sim.Whole(i), 79); err != nil {
+			t.Fatal(err)
+		}
+		grows(want)
+	}
+	if err := n.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		data, err := os.ReadFile(path)
+		if err == nil && len(data) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after a boot: %q %v", data, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -39,6 +40,7 @@ type Engines struct {
 	lastID   uint32
 	sessions map[uint32]*dcgm.Session
 	remote   *hostEngine
+	address  string // of the last one
 }
 
 // NewEngines has none running.
@@ -67,13 +69,17 @@ func (e *Engines) Start(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmp.Or(e.address, "127.0.0.1:0")) // where it was, if there is still room
+	if err != nil && e.address != "" {
+		tcp, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("nv-hostengine: %w", err), unix.Close())
 	}
 	if err := os.WriteFile(filepath.Join(e.root, EnginePort), []byte(tcp.Addr().String()+"\n"), 0o644); err != nil {
 		return errors.Join(err, unix.Close(), tcp.Close())
 	}
+	e.address = tcp.Addr().String()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &hostEngine{cancel: cancel, engine: dcgm.New(running, dcgm.Config{
 		Node: e.node, Version: version, Faults: &e.Faults, Caller: model.Caller{PID: os.Getpid(), UID: 0, Admin: true, Name: "nv-hostengine"},

@@ -290,7 +290,7 @@ func valuesSince(s *Session, _ context.Context, in *reader, out *writer) Status 
 	next, count, all, values := after, uint32(0), layout(s.e.cfg.Node), &writer{}
 	for _, m := range members {
 		for _, id := range fg.fields {
-			f, _ := Meta(id)
+			f, _ := s.e.table.meta(id)
 			x := find(all, m.group, m.id).owner(f)
 			if x == nil {
 				continue

@@ -28,6 +28,8 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	client *model.Client
+	table  table
+	calls  map[string]handler
 	force  chan chan struct{}
 	wake   chan struct{} // capacity 1
 
@@ -48,7 +50,7 @@ func New(ctx context.Context, cfg Config) *Engine {
 		cfg.Version = "4.6.1"
 	}
 	e := &Engine{
-		cfg: cfg, client: cfg.Node.Connect(cfg.Caller), force: make(chan chan struct{}), wake: make(chan struct{}, 1),
+		cfg: cfg, client: cfg.Node.Connect(cfg.Caller), table: newTable(), calls: calls(), force: make(chan chan struct{}), wake: make(chan struct{}, 1),
 		series: map[string]*series{}, sessions: map[uint32]*Session{},
 	}
 	e.nvml = e.client.InitWithFlags(ctx, 0)

@@ -18,7 +18,7 @@ func attributes(s *Session, ctx context.Context, in *reader, out *writer) Status
 		return BadParam
 	}
 	read := func(id uint16) Value {
-		f, _ := Meta(id)
+		f, _ := s.e.table.meta(id)
 		v, _, _ := s.e.read(ctx, f, x.owner(f), model.Sums{}, false)
 		return v
 	}
@@ -157,7 +157,7 @@ func healthCheck(s *Session, ctx context.Context, in *reader, out *writer) Statu
 			continue
 		}
 		value := func(field uint16) int64 {
-			f, _ := Meta(field)
+			f, _ := s.e.table.meta(field)
 			v, _, _ := s.e.read(ctx, f, x, model.Sums{}, false)
 			if v.Int >= blankInt {
 				return 0
@@ -269,7 +269,7 @@ func policyWait(s *Session, ctx context.Context, _ *reader, out *writer) Status 
 func inject(s *Session, _ context.Context, in *reader, _ *writer) Status {
 	gpu, id, kind, status := in.u32(), uint16(in.u32()), byte(in.u32()), Status(in.u32())
 	ts, bits := int64(in.u64()), in.u64()
-	f, ok := Meta(id)
+	f, ok := s.e.table.meta(id)
 	x := find(layout(s.e.cfg.Node), GPU, gpu)
 	switch {
 	case in.short || x == nil || f.Type != kind:

@@ -2,6 +2,8 @@ package dcgm
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -53,18 +55,26 @@ type faultState struct {
 }
 
 // Add makes calls go wrong from now on.
-func (f *Faults) Add(x Fault) {
+func (f *Faults) Add(x Fault) error {
+	if !slices.Contains([]string{"hang", "slow", "leak", "abort", "segfault", "fail"}, x.Kind) {
+		return fmt.Errorf("calls do not go wrong by %q", x.Kind)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x.At = max(x.At, 1)
 	f.calls = append(f.calls, &faultState{Fault: x})
+	return nil
 }
 
 // AddField makes values go wrong from now on.
-func (f *Faults) AddField(x FieldFault) {
+func (f *Faults) AddField(x FieldFault) error {
+	if !slices.Contains([]string{"stale", "blank", "status"}, x.Kind) || x.Blank < BlankUnknown || x.Blank > BlankNoPermission {
+		return fmt.Errorf("values do not go wrong by %q with blank %d", x.Kind, x.Blank)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fields = append(f.fields, x)
+	return nil
 }
 
 // Clear ends all faults; calls that hang go on.

@@ -108,17 +108,19 @@ func Known(id uint16) bool {
 	return slices.ContainsFunc(ranges, func(r [2]uint16) bool { return id >= r[0] && id <= r[1] })
 }
 
-// Meta is what DCGM says of a field: the simulated one, or its place among the others.
-func Meta(id uint16) (Field, bool) {
-	if f, ok := Fields()[id]; ok {
+// table is what is simulated, by id.
+type table map[uint16]Field
+
+// meta is what DCGM says of a field: the simulated one, or its place among the others.
+func (t table) meta(id uint16) (Field, bool) {
+	if f, ok := t[id]; ok {
 		return f, true
 	}
 	return Field{ID: id, Tag: "not_simulated", Type: Int, Level: GPU, read: constant(func() (int64, model.Return) { return 0, model.NotSupported })}, Known(id)
 }
 
-// Fields is the table of what is simulated, by id.
-func Fields() map[uint16]Field {
-	out := map[uint16]Field{}
+func newTable() table {
+	out := table{}
 	for _, list := range [][]Field{identity(), clocksAndHeat(), powers(), usage(), health(), links(), profiling()} {
 		for _, f := range list {
 			out[f.ID] = f
@@ -174,8 +176,14 @@ func text(id uint16, tag string, f func(p probe) (string, model.Return)) Field {
 // at moves a field to another level.
 func (f Field) at(level Group) Field { f.Level = level; return f }
 
-// MetaOf is Meta as a version of DCGM has it.
-func MetaOf(version string, id uint16) (Field, bool) {
-	f, ok := Meta(id)
-	return f, ok && (!later(id) || newer(version, 4, 6))
+// Catalog lists the fields that a version of DCGM knows, by id, the simulated ones and the others.
+func Catalog(version string) []Field {
+	var out []Field
+	t := newTable()
+	for id := range uint16(2000) {
+		if f, ok := t.meta(id); ok && (!later(id) || newer(version, 4, 6)) {
+			out = append(out, f)
+		}
+	}
+	return out
 }

@@ -1,6 +1,10 @@
 package dcgm
 
-import "github.com/gpulet/gpulet/test/gpusim/model"
+import (
+	"fmt"
+
+	"github.com/gpulet/gpulet/test/gpusim/model"
+)
 
 // profiling is what DCGM reads past NVML: means over the time between two samples, and sums. It is there before Hopper too.
 func profiling() []Field {
@@ -26,7 +30,7 @@ func profiling() []Field {
 	none := func(model.Sums) float64 { return 0 }
 	tensor := func(s model.Sums) float64 { return s.Tensor }
 	both := func(s model.Sums) float64 { return s.NVLinkTx + s.NVLinkRx }
-	return []Field{
+	out := []Field{
 		rate(449, "nvlink_bandwidth_total", 1e6, both), rate(843, "nvlink_tx_bandwidth_total", 1e6, func(s model.Sums) float64 { return s.NVLinkTx }),
 		rate(897, "nvlink_rx_bandwidth_total", 1e6, func(s model.Sums) float64 { return s.NVLinkRx }),
 		ratio(1001, "gr_engine_active", func(s model.Sums) float64 { return s.Graphics }), ratio(1002, "sm_active", func(s model.Sums) float64 { return s.SM }),
@@ -46,7 +50,14 @@ func profiling() []Field {
 		cycles(1093, "int_cycles_active_total", func(s model.Sums) float64 { return s.Integer }), cycles(1094, "fp64_cycles_active_total", func(s model.Sums) float64 { return s.FP64 }),
 		cycles(1095, "fp32_cycles_active_total", func(s model.Sums) float64 { return s.FP32 }), cycles(1096, "fp16_cycles_active_total", func(s model.Sums) float64 { return s.FP16 }),
 	}
+	for link := range uint16(6) {
+		out = append(out, rate(firstLink+link, fmt.Sprintf("nvlink_bandwidth_l%d", link), 1e6, func(s model.Sums) float64 { return both(s) / float64(max(s.Links, 1)) }))
+	}
+	return out
 }
+
+// firstLink is the traffic of link 0.
+const firstLink = 440
 
 // sums are the hardware's counters of the entity.
 func (p probe) sums() (model.Sums, model.Return) {

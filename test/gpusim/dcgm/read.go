@@ -52,6 +52,10 @@ func identity() []Field {
 			mode, _, r := p.c().DeviceGetMigMode(p.ctx(), p.dev)
 			return mode, r
 		}),
+		integer(74, "cc_mode", func(p probe) (uint32, model.Return) {
+			state, r := p.c().SystemGetConfComputeState(p.ctx())
+			return state.CcFeature, r
+		}),
 		affinity(70), affinity(71), affinity(72), affinity(73),
 		text(80, "ecc_inforom_version", func(p probe) (string, model.Return) { return p.c().DeviceGetInforomVersion(p.ctx(), p.dev, 1) }),
 		text(81, "power_inforom_version", func(p probe) (string, model.Return) { return p.c().DeviceGetInforomVersion(p.ctx(), p.dev, 2) }),

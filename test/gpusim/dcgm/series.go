@@ -150,7 +150,7 @@ func (e *Engine) read(ctx context.Context, f Field, x *entity, from model.Sums, 
 }
 
 func isLink(id uint16) bool {
-	return id == 449 || id == 843 || id == 897 || id == 1011 || id == 1012
+	return id >= firstLink && id <= firstLink+5 || id == 449 || id == 843 || id == 897 || id == 1011 || id == 1012
 }
 
 func lost(f Field) Value {

@@ -94,7 +94,7 @@ func (s *Session) Call(ctx context.Context, name string, in []byte) (Status, []b
 	if !ok {
 		return code, nil, d
 	}
-	h, ok := calls()[name]
+	h, ok := s.e.calls[name]
 	if !ok {
 		return NotSupported, nil, d
 	}
@@ -155,7 +155,7 @@ func (s *Session) watch(groupID, fieldsID uint32, w watch) Status {
 	now := s.e.cfg.Node.Now()
 	for _, m := range members {
 		for _, id := range fg.fields {
-			f, _ := Meta(id)
+			f, _ := s.e.table.meta(id)
 			x := find(all, m.group, m.id).owner(f)
 			if x == nil {
 				continue
@@ -174,7 +174,7 @@ func (s *Session) watch(groupID, fieldsID uint32, w watch) Status {
 
 // latest is the last value of an entity's field.
 func (s *Session) latest(ctx context.Context, all []*entity, m pair, id uint16, live bool) Value {
-	f, ok := Meta(id)
+	f, ok := s.e.table.meta(id)
 	if !ok || !s.e.has(id) {
 		v := blank(Int, BlankUnknown)
 		v.Status = UnknownField

@@ -72,12 +72,20 @@ func WriteDCGM(ctx context.Context, dir string) error {
 	return nil
 }
 
-func buildDCGM(ctx context.Context, name string, v DCGMVariant) (string, error) {
+// DCGMHeaderDir is the folder of NVIDIA's DCGM headers in the go-dcgm module.
+func DCGMHeaderDir(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/NVIDIA/go-dcgm").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the go-dcgm module: %w", err)
 	}
-	include := filepath.Join(strings.TrimSpace(string(out)), "pkg", "dcgm")
+	return filepath.Join(strings.TrimSpace(string(out)), "pkg", "dcgm"), nil
+}
+
+func buildDCGM(ctx context.Context, name string, v DCGMVariant) (string, error) {
+	include, err := DCGMHeaderDir(ctx)
+	if err != nil {
+		return "", err
+	}
 	symbols, err := DCGMSymbols()
 	if err != nil {
 		return "", err
@@ -102,11 +110,7 @@ func buildDCGM(ctx context.Context, name string, v DCGMVariant) (string, error) 
 // fieldTable is what the library itself knows of fields.
 func fieldTable(version string) string {
 	var b strings.Builder
-	for id := range uint16(2000) {
-		f, ok := dcgm.MetaOf(version, id)
-		if !ok {
-			continue
-		}
+	for _, f := range dcgm.Catalog(version) {
 		size, scope := 8, 1
 		if f.Type == dcgm.String {
 			size = 0
@@ -114,7 +118,7 @@ func fieldTable(version string) string {
 		if f.Level == dcgm.None {
 			scope = 0
 		}
-		fmt.Fprintf(&b, "FIELD(%d, '%c', %d, %q, %d, %d)\n", id, f.Type, size, f.Tag, scope, f.Level)
+		fmt.Fprintf(&b, "FIELD(%d, '%c', %d, %q, %d, %d)\n", f.ID, f.Type, size, f.Tag, scope, f.Level)
 	}
 	return b.String()
 }

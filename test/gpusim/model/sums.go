@@ -14,6 +14,8 @@ type Sums struct {
 	PCIeTx, PCIeRx, NVLinkTx, NVLinkRx                                                 float64
 	// CycleHz is how many cycles all SMs of the target have in a second.
 	CycleHz float64
+	// Links are the NVLinks that the traffic goes over now.
+	Links uint32
 }
 
 func sums(m meter, hz float64) Sums {
@@ -44,6 +46,7 @@ func (c *Client) ProfilingSums(ctx context.Context, d Device, gi, ci uint32) (s 
 			s = sums(i.meter, g.cycleHz(i.profile.sms))
 		default:
 			s = sums(g.meter, g.cycleHz(g.spec.sms))
+			s.Links = g.activeLinks()
 		}
 		return Success
 	})

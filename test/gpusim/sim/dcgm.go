@@ -33,7 +33,7 @@ func (n *Node) StopEngine(ctx context.Context) error {
 // EngineSocket is where nv-hostengine listens while it runs.
 func (n *Node) EngineSocket() string { return filepath.Join(n.Dir, daemon.EngineSocket) }
 
-// EngineAddress is its TCP address, another one after each start.
+// EngineAddress is its TCP address, the same after each start unless another program took it.
 func (n *Node) EngineAddress() (string, error) {
 	data, err := os.ReadFile(filepath.Join(n.Dir, daemon.EnginePort))
 	if err != nil {

@@ -14,7 +14,7 @@ const targetUsage = "GPU[/GI[/CI]]"
 
 // actions are the commands of ctl.
 func actions() []*cli.Command {
-	return append(append(machine(), faults()...), migActions(), loadAction(), processActions())
+	return append(append(machine(), faults()...), migActions(), loadAction(), processActions(), dcgmActions())
 }
 
 func machine() []*cli.Command {
@@ -43,6 +43,10 @@ func faults() []*cli.Command {
 	}
 	return []*cli.Command{
 		{Name: "xid", Usage: "raise an XID", ArgsUsage: targetUsage + " XID", Action: at(number(1), "xid")},
+		{Name: "collapse", Usage: "XIDs between two waits are one event", Flags: off("each is its own again"), Action: plain("collapse", func(h hand, c *daemon.Command) error {
+			c.On = !h.Bool("off")
+			return nil
+		})},
 		{
 			Name: "ecc", Usage: "count memory errors", ArgsUsage: "GPU",
 			Flags: []cli.Flag{
