@@ -36,6 +36,7 @@ type Client struct {
 	start   starter
 	batches *gpu.Feed[*Batch]
 	tasks   *gpu.Feed[task]
+	told    gpu.Absence // what was logged last; Run's goroutine
 
 	mu       sync.Mutex // guards what follows, and that tasks is set in order
 	running  bool
@@ -205,9 +206,19 @@ func (c *Client) Run(ctx context.Context) error {
 		d := pause.next(s.good, longestPause)
 		notUntil = time.Now().Add(d)
 		down = *absenceOf(err)
-		c.cfg.Log.Warn("DCGM's worker failed", "reason", down.Text, "code", down.Code, "again_in", d)
+		c.tell("DCGM's worker failed", down, d)
 	}
 	return nil
+}
+
+// tell logs why nothing comes, when that is something new: on a node without DCGM it is the same for ever.
+func (c *Client) tell(what string, why gpu.Absence, again time.Duration) {
+	log := c.cfg.Log.Warn
+	if why == c.told {
+		log = c.cfg.Log.Debug
+	}
+	c.told = why
+	log(what, "reason", why.Text, "code", why.Code, "again_in", again)
 }
 
 // down publishes that nothing new comes. The last readings stay: their times tell how old they are.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -190,6 +191,39 @@ func TestHang(t *testing.T) {
 			t.Errorf("after %s: %+v", took, got.State)
 		}
 	})
+}
+
+// An engine whose calls return, but with nothing new, is started anew.
+func TestFrozenEngine(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		time.Sleep(time.Hour)
+		b.lib.set(func() { b.lib.frozen = time.Now() })
+		got, took := b.within(10*time.Minute, "down", down(gpu.NoAnswer, "measured nothing"))
+		if took < frozenAfter || took > frozenAfter+2*time.Second || got.State.Restarts != 0 {
+			t.Errorf("after %s: %+v", took, got.State)
+		}
+		b.lib.set(func() { b.lib.frozen = time.Time{} })
+		b.within(2*time.Second, "up again", up)
+	})
+}
+
+// A node without DCGM says so once, and not each minute.
+func TestSameReasonIsLoggedOnce(t *testing.T) {
+	var l logged
+	inBench(t, Config{Log: slog.New(slog.NewTextHandler(&l, nil))}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		b.lib.set(func() { b.lib.openErr = troublef(gpu.NoSource, "DCGM cannot be loaded") })
+		b.last.kill()
+		time.Sleep(time.Hour)
+	})
+	n := 0
+	for _, line := range l.lines {
+		n += strings.Count(line, "cannot be loaded")
+	}
+	if n != 1 {
+		t.Errorf("logged %d times: %q", n, l.lines)
+	}
 }
 
 // What is no longer wanted ends at once, also while the library hangs.

@@ -22,6 +22,7 @@ type fakeLibrary struct {
 	lostGPU   map[uint]bool
 	down      bool // the engine is gone
 	hang      chan struct{}
+	frozen    time.Time // the time of all values, when set
 	version   string
 	openErr   error
 	openings  int
@@ -155,6 +156,9 @@ func (f *fakeLibrary) values(of []pair, fields []gpu.Field, live bool) (out []va
 	for _, p := range of {
 		for _, field := range fields {
 			v := value{of: p, field: field, kind: 'i', i: int64(p.id)*1000 + int64(field), at: time.Now().UnixMicro()}
+			if !f.frozen.IsZero() {
+				v.at = f.frozen.UnixMicro()
+			}
 			if p.group == dcgm.FE_GPU_I {
 				v.i = int64(p.id)*100_000 + int64(field)
 			}

@@ -23,6 +23,8 @@ type session struct {
 	answers chan reply
 	parts   map[int][]gpu.Reading
 	up      time.Time     // since when it is up; zero while it is not
+	newest  time.Time     // of the values
+	renewed time.Time     // when the newest value was another than before
 	good    time.Duration // how long it was up when it was last read
 }
 
@@ -59,7 +61,7 @@ func (s *session) run(ctx context.Context) error {
 		wait := pause.next(s.good, longestReconnect)
 		s.up, s.good = time.Time{}, 0
 		s.c.down(s.state, lost.Absence)
-		s.c.cfg.Log.Warn("DCGM's host engine is out of reach", "reason", lost.Text, "host", s.c.cfg.Host, "again_in", wait)
+		s.c.tell("DCGM's host engine is out of reach", lost.Absence, wait)
 		if err := s.pause(ctx, wait); err != nil {
 			return err
 		}
@@ -169,12 +171,32 @@ func (s *session) read(ctx context.Context) error {
 	s.parts = parts
 	now := time.Now()
 	if s.up.IsZero() {
-		s.up = now
+		s.up, s.renewed = now, now
+		s.c.told = gpu.Absence{}
+		s.c.cfg.Log.Info("DCGM is read", "library", s.state.Version, "engine", s.state.Host, "pid", s.state.PID)
+	}
+	if newest := newestOf(all); newest.After(s.newest) {
+		s.newest, s.renewed = newest, now
+	} else if !newest.IsZero() && now.Sub(s.renewed) > frozenAfter {
+		return troublef(gpu.NoAnswer, "DCGM has measured nothing for %s", frozenAfter)
 	}
 	s.good = now.Sub(s.up)
 	s.state.Up, s.state.Reason, s.state.Code, s.state.Took = true, "", "", now.Sub(began)
 	s.c.batches.Set(&Batch{At: now, Readings: all, State: s.state})
 	return nil
+}
+
+// frozenAfter is how long DCGM may give old values only: an engine can hang behind calls that return.
+const frozenAfter = 3 * staticPeriod
+
+// newestOf is the time of the newest value; zero when there is none.
+func newestOf(readings []gpu.Reading) (newest time.Time) {
+	for i := range readings {
+		if r := &readings[i]; r.Absent == nil && r.At.After(newest) {
+			newest = r.At
+		}
+	}
+	return newest
 }
 
 // pause waits between two tries to reach an engine.
