@@ -30,7 +30,7 @@ func TestPrometheus(t *testing.T) {
 		}
 	}})[0]
 	m.offers(t, map[string]int64{"nvidia.com/gpu": 7, "nvidia.com/mig-1g.10gb": 7}, 20*time.Second)
-	p := startPrometheus(t)
+	p := startPrometheus(t, m.agent(t))
 	whole := runs(t, gpuPod("whole", m.Name(), "nvidia.com/gpu", 1))
 	slice := runs(t, gpuPod("slice", m.Name(), "nvidia.com/mig-1g.10gb", 1))
 	for _, pod := range []*core.Pod{whole, slice} {
@@ -59,7 +59,7 @@ func TestPrometheus(t *testing.T) {
 func TestSharedGPU(t *testing.T) {
 	m := machines(t, spec{shape: "t4x4", config: "gpus:\n  - match: {indexes: [0]}\n    sharing: {nvidia.com/gpu: {replicas: 2, rename: nvidia.com/gpu.shared}}\n"})[0]
 	m.offers(t, map[string]int64{"nvidia.com/gpu": 3, "nvidia.com/gpu.shared": 2}, 20*time.Second)
-	p := startPrometheus(t)
+	p := startPrometheus(t, m.agent(t))
 	busy := runs(t, gpuPod("busy", m.Name(), "nvidia.com/gpu.shared", 1))
 	calm := runs(t, gpuPod("calm", m.Name(), "nvidia.com/gpu.shared", 1))
 	const gib = 1 << 30

@@ -13,9 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
+
+	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // prometheus is a Prometheus server on this machine that scrapes the cluster's agents with the configuration that users copy.
@@ -24,24 +26,49 @@ type prometheus struct {
 	log     string
 }
 
-// startPrometheus runs a server until the test ends. Of the shipped configuration it changes where the API server is, since it is
-// not in a pod, and how often it scrapes.
-func startPrometheus(t *testing.T) *prometheus {
+// startPrometheus runs a server until the test ends, with the shipped configuration. Debian's Prometheus is built without the
+// discovery of Kubernetes: the agents' pods are listed instead, with what the discovery would tell of them.
+func startPrometheus(t *testing.T, agents ...*core.Pod) *prometheus {
 	t.Helper()
 	text, err := os.ReadFile("../../deployments/monitoring/scrape.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const role = "- role: pod\n"
-	before, after, ok := strings.Cut(string(text), role)
-	if !ok {
-		t.Fatalf("the scrape configuration has no %q", role)
+	var shipped struct {
+		ScrapeConfigs []map[string]any `json:"scrape_configs"`
 	}
-	indent := strings.Repeat(" ", len(before)-strings.LastIndex(before, "\n")-1+2)
-	config := "global: {scrape_interval: 1s, scrape_timeout: 1s}\n" + before + role + indent + "kubeconfig_file: " + here.cluster.Kubeconfig + "\n" + after
+	if err := yaml.Unmarshal(text, &shipped); err != nil {
+		t.Fatal(err)
+	}
+	job := shipped.ScrapeConfigs[0]
+	if job["kubernetes_sd_configs"] == nil {
+		t.Fatalf("the shipped job does not look for pods: %v", job)
+	}
+	delete(job, "kubernetes_sd_configs")
+	var targets []map[string]any
+	for _, pod := range agents {
+		for _, port := range pod.Spec.Containers[0].Ports {
+			const meta = "__meta_kubernetes_pod_"
+			targets = append(targets, map[string]any{
+				"targets": []string{net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port.ContainerPort)))},
+				"labels": map[string]string{
+					meta + "label_app_kubernetes_io_name": pod.Labels["app.kubernetes.io/name"], meta + "container_port_name": port.Name,
+					meta + "phase": string(pod.Status.Phase), meta + "node_name": pod.Spec.NodeName, meta + "name": pod.Name,
+					"namespace": pod.Namespace, "pod": pod.Name, "container": pod.Spec.Containers[0].Name, // as an operator adds them
+				},
+			})
+		}
+	}
+	job["static_configs"] = targets
+	config, err := yaml.Marshal(map[string]any{
+		"global": map[string]string{"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": []any{job},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
