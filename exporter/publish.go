@@ -16,14 +16,14 @@ func (s *sampler) publish(now time.Time) {
 	}
 	clear(s.waiting)
 	s.grace.Stop()
+	if s.rethink { // only now, when what NVML has is known: each change makes DCGM begin anew
+		s.want(s.wants())
+	}
 	s.show(now)
 }
 
 // show makes a set of all that is known, and hands it out.
 func (s *sampler) show(now time.Time) {
-	if s.rethink {
-		s.want(s.wants())
-	}
 	set := &sample.Set{
 		At: now, Generation: s.generation, Snapshot: s.snapshot, Holds: s.holds,
 		Values: make(map[gpu.Entity]map[gpu.Field]sample.Value, len(s.entities)), Windows: make(map[gpu.Entity]sample.Windows, len(s.entities)),
