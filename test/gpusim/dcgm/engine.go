@@ -41,7 +41,8 @@ type Engine struct {
 	sessions map[uint32]*Session
 	boot     string
 	xidSeen  uint64
-	xids     []model.XID // since the engine's start
+	xids     []model.XID // the newest since the engine's start
+	xidCount int         // of all since then
 }
 
 // New makes an engine; it takes NVML as any process does.
@@ -200,6 +201,9 @@ func (e *Engine) cycle(ctx context.Context) time.Duration {
 	return max(wait, time.Millisecond)
 }
 
+// xidsKept is how many an engine remembers for its next cycle.
+const xidsKept = 1024
+
 // collectXIDs takes what the driver reported and tells the sessions that registered for it.
 func (e *Engine) collectXIDs() {
 	e.mu.Lock()
@@ -211,7 +215,8 @@ func (e *Engine) collectXIDs() {
 	}
 	for _, x := range list {
 		e.xidSeen = x.Seq
-		e.xids = append(e.xids, x)
+		e.xids, e.xidCount = append(e.xids, x), e.xidCount+1
+		e.xids = e.xids[max(0, len(e.xids)-xidsKept):]
 		for _, s := range e.sessions {
 			s.tell(x)
 		}

@@ -23,6 +23,7 @@ type series struct {
 	next    time.Time
 	from    model.Sums // of the last sample
 	started bool
+	xids    int // how many of the engine's were looked at
 }
 
 // watchKey is who watches.
@@ -89,12 +90,10 @@ func (e *Engine) sample(ctx context.Context, s *series) {
 
 // addXIDs makes a sample of each XID of the entity that is new to the series.
 func (e *Engine) addXIDs(s *series, now time.Time) {
-	last := int64(0)
-	if len(s.samples) > 0 {
-		last = s.samples[len(s.samples)-1].TS
-	}
-	for _, x := range e.xids {
-		if g, err := e.cfg.Node.GPUIndex(x.GPU); err != nil || g != s.entity.gpu || x.At.UnixMicro() <= last {
+	fresh := e.xids[max(0, len(e.xids)-(e.xidCount-s.xids)):]
+	s.xids = e.xidCount
+	for _, x := range fresh {
+		if g, err := e.cfg.Node.GPUIndex(x.GPU); err != nil || g != s.entity.gpu {
 			continue
 		}
 		if s.entity.gi != model.NoInstance && x.GI != s.entity.gi || s.entity.ci != model.NoInstance && x.CI != s.entity.ci {

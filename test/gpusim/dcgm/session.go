@@ -162,7 +162,7 @@ func (s *Session) watch(groupID, fieldsID uint32, w watch) Status {
 			}
 			key := x.key(id)
 			if s.e.series[key] == nil {
-				s.e.series[key] = &series{field: f, entity: x, watches: map[watchKey]watch{}, next: now}
+				s.e.series[key] = &series{field: f, entity: x, watches: map[watchKey]watch{}, next: now, xids: s.e.xidCount}
 			}
 			s.e.series[key].watches[watchKey{s.id, groupID, fieldsID}] = w
 		}
