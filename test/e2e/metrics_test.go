@@ -112,30 +112,33 @@ func TestSharedGPU(t *testing.T) {
 // of it: there the agent looks.
 func (m *machine) process(t *testing.T, pod *core.Pod) int {
 	t.Helper()
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
+	for ctx := within(t, 20*time.Second); ctx.Err() == nil; pause(ctx, 100*time.Millisecond) {
+		comms, err := filepath.Glob("/proc/[0-9]*/comm")
 		if err != nil {
-			continue
-		}
-		cgroup, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cgroup"))
-		comm, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
-		if !bytes.Contains(cgroup, []byte(pod.UID)) || string(bytes.TrimSpace(comm)) != "probe" {
-			continue
-		}
-		dir := m.processDir(e.Name())
-		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for name, data := range map[string][]byte{"cgroup": cgroup, "comm": comm} {
-			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		for _, file := range comms {
+			comm, _ := os.ReadFile(file)
+			cgroup, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
+			pid := filepath.Base(filepath.Dir(file))
+			if !bytes.Contains(cgroup, []byte(pod.UID)) || string(bytes.TrimSpace(comm)) != "probe" {
+				continue // of another pod, or the runtime's own before it becomes the container's
+			}
+			dir := m.processDir(pid)
+			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
+			for name, data := range map[string][]byte{"cgroup": cgroup, "comm": comm} {
+				if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n, err := strconv.Atoi(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
 		}
-		return pid
 	}
 	t.Fatalf("no process of %s", pod.Name)
 	return 0
