@@ -67,7 +67,7 @@ func (s *session) request(ctx context.Context, r request, patience time.Duration
 			t, next := s.c.tasks.Get()
 			changed = next
 			// s.changed stays: follow deals with the rest afterwards. An engine elsewhere is asked to detach first.
-			if len(t.fields) == 0 || t.holds > 0 && s.c.cfg.Host == "" {
+			if !t.needed() || t.holds > 0 && s.c.cfg.Host == "" {
 				s.p.kill()
 				return answer{}, errTold
 			}

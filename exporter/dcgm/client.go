@@ -38,20 +38,21 @@ type Client struct {
 	tasks   *gpu.Feed[task]
 	told    gpu.Absence // what was logged last; Run's goroutine
 
-	mu       sync.Mutex // guards what follows, and that tasks is set in order
-	running  bool
-	idle     chan struct{} // closed while no worker runs
-	detached bool          // the engine at Host gave the GPUs up for us
-	kept     error         // why it did not
+	mu      sync.Mutex // guards what follows, and that tasks is set in order
+	running bool
+	idle    chan struct{} // closed while no worker runs
+	kept    error         // why the engine at Host did not give the GPUs up
 }
 
 // task is what the worker shall do. Immutable.
 type task struct {
-	fields []gpu.Field // ordered
-	holds  int         // reasons to have none
+	fields   []gpu.Field // ordered
+	holds    int         // reasons to have no worker
+	detached bool        // the engine at Host gave the GPUs up for us, and has to take them back
 }
 
-func (t task) active() bool { return len(t.fields) > 0 && t.holds == 0 }
+func (t task) needed() bool { return len(t.fields) > 0 || t.detached }
+func (t task) active() bool { return t.needed() && t.holds == 0 }
 
 // New makes a Client that wants nothing yet.
 func New(c Config) *Client {
@@ -97,14 +98,14 @@ func (c *Client) change(f func(*task)) {
 	t, _ := c.tasks.Get()
 	n := t
 	f(&n)
-	if n.holds != t.holds || !slices.Equal(n.fields, t.fields) {
+	if n.holds != t.holds || n.detached != t.detached || !slices.Equal(n.fields, t.fields) {
 		c.tasks.Set(n)
 	}
 }
 
 // Quiesce makes DCGM give up its handles so that the mode of a GPU can be changed: an engine inside the worker ends with it, one
-// elsewhere is asked to detach. It gives up all GPUs, whichever is meant. Release takes them back, and all entities are looked up anew.
-// An error means that DCGM may still hold the GPU.
+// elsewhere is asked to detach, if it is connected to. It gives up all GPUs, whichever is meant. Release takes them back, and all
+// entities are looked up anew. An error of an engine means that it keeps the GPUs.
 func (c *Client) Quiesce(ctx context.Context, uuid gpu.UUID) (release func(), err error) {
 	c.mu.Lock()
 	c.kept = nil

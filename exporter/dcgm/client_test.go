@@ -318,10 +318,30 @@ func TestHostEngine(t *testing.T) {
 		if b.lib.set(func() {}); b.lib.detached {
 			t.Error("the engine did not take the GPUs back")
 		}
+		release, err = b.c.Quiesce(t.Context(), "GPU-0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.c.Want(nil)
+		release()
+		time.Sleep(time.Minute)
+		if b.lib.set(func() {}); b.lib.detached {
+			t.Error("the engine did not take the GPUs back, as nothing was wanted any more")
+		}
+		<-b.last.done
+		b.c.Want([]gpu.Field{155})
+		b.within(5*time.Second, "up", up)
 		b.lib.set(func() { b.lib.detachErr = troublef(gpu.NoFunction, "libdcgm 4.2.0 lacks dcgmDetachDriver") })
 		if _, err := b.c.Quiesce(t.Context(), "GPU-0"); err == nil || !strings.Contains(err.Error(), "lacks dcgmDetachDriver") {
 			t.Errorf("%v", err)
 		}
 		b.within(5*time.Second, "up after a change that was refused", up)
+		b.lib.set(func() { b.lib.down = true })
+		b.within(5*time.Second, "down", down(gpu.NoSource, ""))
+		if release, err = b.c.Quiesce(t.Context(), "GPU-0"); err != nil {
+			t.Errorf("an engine that is not there keeps a GPU: %v", err)
+		} else {
+			release()
+		}
 	})
 }

@@ -74,12 +74,9 @@ type engineLostError struct{ trouble }
 
 // connected connects and reads until something is lost.
 func (s *session) connected(ctx context.Context) error {
-	s.c.mu.Lock()
-	attach := s.c.detached && s.c.cfg.Host != ""
-	s.c.mu.Unlock()
 	c := s.c.cfg
 	a, err := s.request(ctx, request{
-		Do: verbConnect, place: place{c.Library, c.NVML, c.DriverRoot}, Host: c.Host, Memory: c.Memory, Fast: c.Fast, Attach: attach, Fields: s.task.fields,
+		Do: verbConnect, place: place{c.Library, c.NVML, c.DriverRoot}, Host: c.Host, Memory: c.Memory, Fast: c.Fast, Attach: s.task.detached, Fields: s.task.fields,
 	}, c.StartTimeout)
 	if a.Library != "" {
 		s.state.Version = a.Library
@@ -87,9 +84,11 @@ func (s *session) connected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.c.mu.Lock()
-	s.c.detached = false
-	s.c.mu.Unlock()
+	s.task.detached = false
+	s.c.change(func(t *task) { t.detached = false })
+	if len(s.task.fields) == 0 {
+		return errTold
+	}
 	s.state.Host, s.parts = a.Engine, nil
 	tick := time.NewTicker(c.Fast)
 	defer tick.Stop()
@@ -135,11 +134,13 @@ func (s *session) detach(ctx context.Context) {
 		return
 	}
 	_, err := s.request(ctx, request{Do: verbDetach}, s.c.cfg.AnswerTimeout)
+	if err == nil {
+		s.c.change(func(t *task) { t.detached = true })
+		return
+	}
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if s.c.detached = err == nil; err != nil {
-		s.c.kept = fmt.Errorf("the host engine at %s keeps the GPUs: %w", s.c.cfg.Host, err)
-	}
+	s.c.kept = fmt.Errorf("the host engine at %s keeps the GPUs: %w", s.c.cfg.Host, err)
 }
 
 // read takes one reading and publishes it.
@@ -215,11 +216,6 @@ func (s *session) pause(ctx context.Context, d time.Duration) error {
 			t, changed := s.c.tasks.Get()
 			s.changed = changed
 			if !t.active() {
-				if t.holds > 0 && s.c.cfg.Host != "" {
-					s.c.mu.Lock()
-					s.c.kept = fmt.Errorf("the host engine at %s does not answer, and may hold the GPUs", s.c.cfg.Host)
-					s.c.mu.Unlock()
-				}
 				return errTold
 			}
 			s.task = t
