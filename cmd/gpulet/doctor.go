@@ -30,6 +30,16 @@ type finding struct {
 	todo    string // what to do about it; empty when it is ok
 }
 
+// print writes it as a line, and what to do below.
+func (f finding) print(w io.Writer, name string) error {
+	line := fmt.Sprintf("%-4s  %-14s %s", f.verdict, name, f.what)
+	if f.todo != "" {
+		line += "\n                      -> " + f.todo
+	}
+	_, err := fmt.Fprintln(w, strings.TrimRight(line, " "))
+	return err
+}
+
 // check looks at one thing on this machine. It ends soon after ctx does.
 type check struct {
 	name string
@@ -44,6 +54,7 @@ func doctorCommand() *cli.Command {
 		Name: "doctor", Usage: "check this machine: driver, kubelet, folders, API server; each line says what to do",
 		Description: "It looks at what the agent that runs is set to. With flags, or where no agent answers, at its own flags and environment.",
 		Flags:       flags(),
+		Commands:    []*cli.Command{doctorMetricsCommand()},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -67,11 +78,7 @@ func examine(ctx context.Context, w io.Writer, checks []check, p config.Process,
 			if f.verdict == fail {
 				failed++
 			}
-			line := fmt.Sprintf("%-4s  %-14s %s", f.verdict, c.name, f.what)
-			if f.todo != "" {
-				line += "\n                      -> " + f.todo
-			}
-			if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
+			if err := f.print(w, c.name); err != nil {
 				return err
 			}
 		}
