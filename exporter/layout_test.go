@@ -62,11 +62,11 @@ func TestLateReadingOfAReplacedInstance(t *testing.T) {
 		r.layout(divided(0, 1, 2))
 		after(100 * time.Millisecond)
 		r.lacks(in(0, 1), family.FBUsed, gpu.NoData)
-		r.driver.do(func() { r.driver.slow = 200 * time.Millisecond })
+		r.driver.do(func() { r.driver.slow = 2 * time.Second })
 		release()
-		after(100 * time.Millisecond) // the old reading came, the new one did not
+		after(1500 * time.Millisecond) // the old reading came and a round ended, the new reading did not come
 		r.lacks(in(0, 1), family.FBUsed, gpu.NoData)
-		after(500 * time.Millisecond)
+		after(2 * time.Second)
 		r.has(in(0, 1), family.FBUsed, 1)
 	})
 }

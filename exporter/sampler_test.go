@@ -20,6 +20,9 @@ func TestLoops(t *testing.T) {
 		r.run(t)
 		r.has(uuid(0).Whole(), family.GPUUtil, 203)
 		r.has(in(1, 2), family.FBUsed, 252)
+		after(4 * time.Minute)
+		r.has(uuid(0).Whole(), family.DriverVersion, float64(family.DriverVersion)) // read at the start alone
+		r.driver.do(func() { clear(r.driver.asks) })
 		if _, ok := r.value(in(1, 1), family.PowerUsage); ok {
 			t.Error("an instance has the power of its GPU")
 		}
@@ -36,8 +39,8 @@ func TestLoops(t *testing.T) {
 				t.Errorf("a separate call for %v", a.Whole)
 			}
 		}
-		if n := len(r.driver.asks[uuid(0)]); n != 61 || slow != 5 {
-			t.Errorf("%d calls, %d with the slow fields, want 61 and 5", n, slow)
+		if n := len(r.driver.asks[uuid(0)]); n != 60 || slow != 4 {
+			t.Errorf("%d calls, %d with the slow fields, want 60 and 4", n, slow)
 		}
 		if a := r.driver.asks[uuid(1)][3]; len(a.Instances) != 2 || slices.Contains(a.Whole, family.FBUsed) || !slices.Contains(a.Instance, family.FBUsed) {
 			t.Errorf("the divided GPU is asked %+v", a)
@@ -70,14 +73,15 @@ func TestHungGPUAgesAlone(t *testing.T) {
 		if s := r.source(nvmlSource); s.Stale == 0 || s.Reason != "" {
 			t.Errorf("%+v", s)
 		}
+		after(4 * time.Second)
+		if _, ok := r.Set().Windows[uuid(0).Whole()]; ok {
+			t.Error("a GPU that does not answer has windows")
+		}
 		after(time.Minute)
 		for f, v := range r.Set().Values[uuid(0).Whole()] {
 			if v.Absent == nil {
 				t.Errorf("field %d is still there", f)
 			}
-		}
-		if _, ok := r.Set().Windows[uuid(0).Whole()]; ok {
-			t.Error("a GPU that does not answer has windows")
 		}
 		if r.driver.piled != 1 {
 			t.Errorf("%d calls at a time", r.driver.piled)
@@ -116,6 +120,13 @@ func TestFailingGPU(t *testing.T) {
 		after(time.Second)
 		if len(r.Set().Down) != 0 {
 			t.Errorf("a GPU that is being changed is down: %v", r.Set().Down)
+		}
+		r.driver.do(func() { r.driver.err[uuid(1)] = gpu.ErrLost })
+		after(time.Second)
+		r.driver.do(func() { clear(r.driver.err); clear(r.driver.asks) })
+		after(2 * time.Second)
+		if asks := r.driver.asks[uuid(1)]; len(asks) != 2 || !slices.Contains(asks[1].Whole, 393) {
+			t.Errorf("a GPU that came back is not read anew: %+v", asks)
 		}
 	})
 }

@@ -44,7 +44,11 @@ func TestSharedGPU(t *testing.T) {
 		r.run(t)
 		generation := r.Set().Generation
 		r.claim(map[string]string{string(uuid(0)) + "::0": "a", string(uuid(0)) + "::1": "b", string(uuid(1)): "c"})
-		after(3 * time.Second)
+		after(time.Second)
+		if r.driver.used[uuid(0)] != 1 {
+			t.Error("the processes of a GPU that is shared now are not read at the next tick")
+		}
+		after(2 * time.Second)
 		set := r.Set()
 		if set.Generation == generation || len(set.Holds) != 3 {
 			t.Errorf("holds: %+v", set.Holds)
