@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/gpulet/gpulet/test/gpusim/abi"
@@ -165,14 +164,19 @@ func (e *Engines) serve(ctx context.Context, conn net.Conn, engine *dcgm.Engine)
 		if ctx.Err() != nil {
 			return
 		}
-		reply := []abi.Arg{{Out: out}, {}}
-		if d.Kind != 0 {
-			reply[1].Out = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(nil, d.Kind), d.MiB)
-		}
-		if _, err := conn.Write(answer(model.Return(status), reply, nil)); err != nil {
+		if _, err := conn.Write(reply(status, out, d)); err != nil {
 			return
 		}
 	}
+}
+
+// reply is an answer with what the library does to its process.
+func reply(status dcgm.Status, out []byte, d dcgm.Directive) []byte {
+	args := []abi.Arg{{Out: out}, {}}
+	if d.Kind != 0 {
+		args[1].Out = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(nil, d.Kind), d.MiB)
+	}
+	return answer(model.Return(status), args, nil)
 }
 
 // hello reads the first frame: the session to join, 0 for a new one, and the library's version.
@@ -182,10 +186,10 @@ func (e *Engines) hello(ctx context.Context, conn net.Conn, frames <-chan []byte
 		return nil, nil, errFrame
 	}
 	name, args, err := parse(frame)
-	if err != nil || name != "dcgm" || len(args) != 2 || len(args[0].In) != 4 {
+	if err != nil || name != "dcgm" || len(args) == 0 || len(args[0].In) < 4 {
 		return nil, nil, errFrame
 	}
-	id := binary.LittleEndian.Uint32(args[0].In)
+	id, version := binary.LittleEndian.Uint32(args[0].In), string(args[0].In[4:])
 	leave = func() {}
 	e.mu.Lock()
 	s = e.sessions[id]
@@ -193,14 +197,24 @@ func (e *Engines) hello(ctx context.Context, conn net.Conn, frames <-chan []byte
 	if id != 0 && s == nil {
 		return nil, nil, fmt.Errorf("no session %d", id)
 	}
+	var d dcgm.Directive
 	if s == nil {
+		call := "dcgmConnect"
+		if engine == nil {
+			call = "dcgmStartEmbedded"
+		}
+		var code dcgm.Status
+		if d, code, ok = e.Faults.Suffer(ctx, call); !ok {
+			_, err := conn.Write(reply(code, nil, d))
+			return nil, nil, errors.Join(fmt.Errorf("%s fails as it should", call), err)
+		}
 		closeEngine := func() {}
 		if engine == nil {
 			caller, err := peer(conn.(*net.UnixConn))
 			if err != nil {
 				return nil, nil, err
 			}
-			engine = dcgm.New(ctx, dcgm.Config{Node: e.node, Version: strings.TrimRight(string(args[1].In), "\x00"), Faults: &e.Faults, Caller: caller, Embedded: true})
+			engine = dcgm.New(ctx, dcgm.Config{Node: e.node, Version: version, Faults: &e.Faults, Caller: caller, Embedded: true})
 			done := make(chan struct{})
 			running := engine
 			group.Go(func() { defer close(done); running.Run(ctx) })
@@ -220,7 +234,7 @@ func (e *Engines) hello(ctx context.Context, conn net.Conn, frames <-chan []byte
 			closeEngine()
 		}
 	}
-	if _, err := conn.Write(answer(0, []abi.Arg{{Out: binary.LittleEndian.AppendUint32(nil, id)}}, nil)); err != nil {
+	if _, err := conn.Write(reply(dcgm.OK, binary.LittleEndian.AppendUint32(nil, id), d)); err != nil {
 		leave()
 		return nil, nil, err
 	}

@@ -115,8 +115,17 @@ func TestLevels(t *testing.T) {
 		level Group
 		want  *entity
 	}{
-		{gpu, GPU, gpu}, {gpu, Instance, gpu}, {gpu, Compute, gpu}, {gi, GPU, gpu}, {gi, Instance, gi}, {gi, Compute, gi},
-		{ci, GPU, gpu}, {ci, Instance, gi}, {ci, Compute, ci}, {gpu, Link, nil}, {nil, GPU, nil},
+		{gpu, GPU, gpu},
+		{gpu, Instance, gpu},
+		{gpu, Compute, gpu},
+		{gi, GPU, gpu},
+		{gi, Instance, gi},
+		{gi, Compute, gi},
+		{ci, GPU, gpu},
+		{ci, Instance, gi},
+		{ci, Compute, ci},
+		{gpu, Link, nil},
+		{nil, GPU, nil},
 	} {
 		if got := c.asked.owner(Field{Level: c.level}); got != c.want {
 			t.Errorf("a field of level %d asked of %+v is answered by %+v", c.level, c.asked, got)

@@ -39,43 +39,6 @@ func attributes(s *Session, ctx context.Context, in *reader, out *writer) Status
 	return OK
 }
 
-// topology, links and P2P read as nothing to tell.
-func topology(*Session, context.Context, *reader, *writer) Status  { return NotSupported }
-func p2pStatus(*Session, context.Context, *reader, *writer) Status { return NotSupported }
-
-// linkStatus gives each GPU's links: 0 not there, 2 down, 3 up.
-func linkStatus(s *Session, ctx context.Context, _ *reader, out *writer) Status {
-	if code := s.e.usable(); code != OK {
-		return code
-	}
-	body, count := &writer{}, uint32(0)
-	for _, x := range layout(s.e.cfg.Node) {
-		if x.group != GPU {
-			continue
-		}
-		d, r := s.e.client.DeviceGetHandleByIndex(ctx, x.id)
-		if r != model.Success {
-			continue
-		}
-		count++
-		body.u32(x.id)
-		for link := range uint32(36) {
-			up, r := s.e.client.DeviceGetNvLinkState(ctx, d, link)
-			switch {
-			case r != model.Success:
-				body.u32(0)
-			case up:
-				body.u32(3)
-			default:
-				body.u32(2)
-			}
-		}
-	}
-	out.u32(count)
-	out.b = append(out.b, body.b...)
-	return OK
-}
-
 func metricGroups(s *Session, ctx context.Context, in *reader, out *writer) Status {
 	d, r := s.e.client.DeviceGetHandleByIndex(ctx, in.u32())
 	if r != model.Success {

@@ -10,7 +10,7 @@ import (
 
 // Fault makes calls of the library go wrong.
 type Fault struct {
-	// Call is the C function's name; "*" is every call.
+	// Call is the C function's name; "*" is every call. Connections of every version are dcgmConnect.
 	Call string `json:"call"`
 	// Kind is "hang" (until the faults are cleared), "slow", "leak", "abort", "segfault" or "fail".
 	Kind  string        `json:"kind"`
@@ -88,8 +88,8 @@ func (f *Faults) Clear() {
 	}
 }
 
-// suffer lets a call run into what there is for it; ok false: it fails with that code.
-func (f *Faults) suffer(ctx context.Context, call string) (d Directive, code Status, ok bool) {
+// Suffer lets a call run into what there is for it; ok false: it fails with that code.
+func (f *Faults) Suffer(ctx context.Context, call string) (d Directive, code Status, ok bool) {
 	var delay time.Duration
 	var hang chan struct{}
 	ok = true

@@ -90,7 +90,7 @@ func (s *Session) drop(which func(k watchKey) bool) {
 
 // Call answers one call of the library.
 func (s *Session) Call(ctx context.Context, name string, in []byte) (Status, []byte, Directive) {
-	d, code, ok := s.e.cfg.Faults.suffer(ctx, name)
+	d, code, ok := s.e.cfg.Faults.Suffer(ctx, name)
 	if !ok {
 		return code, nil, d
 	}

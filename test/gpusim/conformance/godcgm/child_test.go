@@ -111,6 +111,14 @@ func (c *child) more(r request, a *reply) (err error) {
 		return err
 	case "device":
 		a.Device, err = dcgm.GetDeviceInfo(r.Number)
+	case "p2p":
+		s, err := dcgm.GetNvLinkP2PStatus()
+		for _, row := range s.Gpus {
+			for _, state := range row {
+				a.IDs = append(a.IDs, uint(state))
+			}
+		}
+		return err
 	case "metrics":
 		a.Metrics, err = dcgm.GetSupportedMetricGroups(r.Number)
 	case "health":

@@ -169,12 +169,19 @@ func TestFaults(t *testing.T) {
 	}
 	for _, kind := range []string{"abort", "segfault"} {
 		fail(n.FailDCGM(ctx, engine.Fault{Call: "*", Kind: kind}))
-		dying := newProgram(t, n, "")
-		dying.do(request{Call: "embedded"})
-		if a, ok := dying.try(request{Call: "gpus"}); ok {
+		if a, ok := newProgram(t, n, "").try(request{Call: "embedded"}); ok {
+			t.Errorf("%s at the start: the process lives and has %+v", kind, a)
+		}
+		if a, ok := p.try(request{Call: "gpus"}); ok {
 			t.Errorf("%s: the process lives and has %+v", kind, a)
 		}
+		p = newProgram(t, n, "")
 		fail(n.ClearDCGM(ctx))
+		p.do(request{Call: "embedded"})
+	}
+	fail(n.FailDCGM(ctx, engine.Fault{Call: "dcgmStartEmbedded", Kind: "fail", Code: -7}))
+	if a, ok := newProgram(t, n, "").try(request{Call: "embedded"}); !ok || a.Error == "" {
+		t.Errorf("a start that fails: %+v", a)
 	}
 }
 

@@ -1,6 +1,7 @@
 package godcgm
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -33,6 +34,12 @@ func TestRest(t *testing.T) {
 	}
 	if d.UUID != s.GPUs[2].UUID || d.Identifiers.Model != s.GPUs[2].Name || d.DCGMSupported != "Yes" || d.PCI.FBTotal < 80_000 || d.Power != 700 {
 		t.Errorf("%+v", d)
+	}
+	if len(d.Topology) != 7 || d.Topology[0].Link.PCIPaths() != "NV18" || d.Topology[6].BusID == "" {
+		t.Errorf("topology %+v", d.Topology)
+	}
+	if a := p.do(request{Call: "p2p"}); len(a.IDs) != 64 || slices.Max(a.IDs) != 0 {
+		t.Errorf("P2P %v", a.IDs)
 	}
 	if m := p.do(request{Call: "field", Fields: []dcgm.Short{1001}}).Meta; m.FieldType != 'd' || m.EntityLevel != dcgm.FE_GPU_CI || m.FieldID != 1001 {
 		t.Errorf("%+v", m)

@@ -176,10 +176,21 @@ dcgmReturn_t dcgmGetDeviceAttributes(dcgmHandle_t handle, unsigned int gpu, dcgm
 }
 
 dcgmReturn_t dcgmGetDeviceTopology(dcgmHandle_t handle, unsigned int gpu, dcgmDeviceTopology_v2 *t) {
-  struct blob in = {0};
+  struct blob in = {0}, out;
   checked(t, dcgmDeviceTopology_version2);
   put32(&in, gpu);
-  return tell(handle, "dcgmGetDeviceTopology", &in);
+  dcgmReturn_t ret = ask(handle, "dcgmGetDeviceTopology", &in, &out);
+  if (ret == DCGM_ST_OK) {
+    memset(t->cpuAffinityMask, 0, sizeof t->cpuAffinityMask);
+    t->numGpus = get32(&out);
+    for (unsigned i = 0; i < t->numGpus && i < DCGM_MAX_NUM_DEVICES - 1; i++) {
+      t->gpuPaths[i].gpuId = get32(&out);
+      t->gpuPaths[i].path = get64(&out);
+      t->gpuPaths[i].localNvLinkIds = get64(&out);
+    }
+  }
+  free(out.data);
+  return ret;
 }
 
 dcgmReturn_t dcgmGetNvLinkLinkStatus(dcgmHandle_t handle, dcgmNvLinkStatus_v5 *s) {
@@ -199,8 +210,18 @@ dcgmReturn_t dcgmGetNvLinkLinkStatus(dcgmHandle_t handle, dcgmNvLinkStatus_v5 *s
 }
 
 dcgmReturn_t dcgmGetNvLinkP2PStatus(dcgmHandle_t handle, dcgmNvLinkP2PStatus_v1 *s) {
+  struct blob in = {0}, out;
   checked(s, dcgmNvLinkP2PStatus_version1);
-  return plain(handle, "dcgmGetNvLinkP2PStatus");
+  dcgmReturn_t ret = ask(handle, "dcgmGetNvLinkP2PStatus", &in, &out);
+  if (ret == DCGM_ST_OK) {
+    s->numGpus = get32(&out);
+    for (unsigned i = 0; i < s->numGpus && i < DCGM_MAX_NUM_DEVICES; i++) {
+      s->gpus[i].entityId = get32(&out);
+      for (unsigned k = 0; k < s->numGpus && k < DCGM_MAX_NUM_DEVICES; k++) s->gpus[i].linkStatus[k] = (dcgmNvLinkGpuP2PStatus_t)get32(&out);
+    }
+  }
+  free(out.data);
+  return ret;
 }
 
 dcgmReturn_t dcgmGetCpuHierarchy(dcgmHandle_t handle, dcgmCpuHierarchy_v1 *h) {

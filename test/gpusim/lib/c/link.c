@@ -130,64 +130,6 @@ static int dial_tcp(const char *address) {
   return fd;
 }
 
-// dial connects and joins a session, or opens one when it is 0.
-static int dial(const struct line *l, struct conn *c, uint32_t *session) {
-  char path[PATH_MAX];
-  *c = (struct conn){.fd = -1};
-  if (l->mode == 0)
-    c->fd = socket_path(path, sizeof path) ? conn_unix(path) : -1;
-  else
-    c->fd = l->mode == 2 ? conn_unix(l->address) : dial_tcp(l->address);
-  if (c->fd < 0) return 0;
-  struct sim_arg hello[] = {{session, 4, session, 4, 0}, {DCGM_VERSION, sizeof DCGM_VERSION - 1, NULL, 0, 0}};
-  int32_t ret = -1;
-  if (conn_request(c, "dcgm", hello, 2) && conn_exchange(c)) memcpy(&ret, c->buf, 4);
-  if (ret == 0 && c->len >= 16) {
-    memcpy(session, c->buf + 12, 4);
-    return 1;
-  }
-  conn_drop(c);
-  return 0;
-}
-
-dcgmReturn_t link_open(int mode, const char *address, unsigned timeout_ms, dcgmHandle_t *handle) {
-  (void)timeout_ms;
-  pthread_mutex_lock(&lines_mu);
-  int i = 1;
-  while (i < HANDLES && lines[i].used) i++;
-  if (i < HANDLES) lines[i] = (struct line){.mu = PTHREAD_MUTEX_INITIALIZER, .used = 1, .mode = mode};
-  pthread_mutex_unlock(&lines_mu);
-  if (i == HANDLES) return DCGM_ST_MAX_LIMIT;
-  if (address) snprintf(lines[i].address, sizeof lines[i].address, "%s", address);
-  if (!dial(&lines[i], &lines[i].c, &lines[i].session)) {
-    lines[i].used = 0;
-    return mode == 0 ? DCGM_ST_INIT_ERROR : DCGM_ST_CONNECTION_NOT_VALID;
-  }
-  *handle = (dcgmHandle_t)i;
-  return DCGM_ST_OK;
-}
-
-static struct line *line_of(dcgmHandle_t handle) {
-  if (handle == 0 || handle >= HANDLES || !lines[handle].used) return NULL;
-  return &lines[handle];
-}
-
-void link_close(dcgmHandle_t handle) {
-  struct line *l = line_of(handle);
-  if (!l) return;
-  pthread_mutex_lock(&l->mu);
-  if (l->told) {
-    shutdown(l->ear.fd, SHUT_RDWR);
-    if (!pthread_equal(l->listener, pthread_self())) pthread_join(l->listener, NULL);
-    conn_drop(&l->ear);
-    l->told = NULL;
-  }
-  conn_drop(&l->c);
-  l->dead = 1;
-  pthread_mutex_unlock(&l->mu);
-  l->used = 0;
-}
-
 // obey does to this process what the hand at the machine wants to see done.
 static void obey(const char *p, uint32_t n) {
   uint32_t kind;
@@ -220,6 +162,65 @@ static dcgmReturn_t exchange(struct conn *c, const char *name, const struct blob
     at += head[1];
   }
   return (dcgmReturn_t)ret;
+}
+
+// dial connects and joins a session, or opens one when it is 0.
+static dcgmReturn_t dial(const struct line *l, struct conn *c, uint32_t *session) {
+  char path[PATH_MAX];
+  struct blob request = {0}, answer = {0};
+  *c = (struct conn){.fd = -1};
+  if (l->mode == 0)
+    c->fd = socket_path(path, sizeof path) ? conn_unix(path) : -1;
+  else
+    c->fd = l->mode == 2 ? conn_unix(l->address) : dial_tcp(l->address);
+  if (c->fd < 0) return l->mode == 0 ? DCGM_ST_INIT_ERROR : DCGM_ST_CONNECTION_NOT_VALID;
+  put32(&request, *session);
+  grow(&request, DCGM_VERSION, sizeof DCGM_VERSION - 1);
+  dcgmReturn_t ret = request.bad ? DCGM_ST_MEMORY : exchange(c, "dcgm", &request, &answer);
+  if (ret == DCGM_ST_OK) *session = get32(&answer);
+  free(request.data);
+  free(answer.data);
+  if (ret != DCGM_ST_OK) conn_drop(c);
+  return ret;
+}
+
+dcgmReturn_t link_open(int mode, const char *address, unsigned timeout_ms, dcgmHandle_t *handle) {
+  (void)timeout_ms;
+  pthread_mutex_lock(&lines_mu);
+  int i = 1;
+  while (i < HANDLES && lines[i].used) i++;
+  if (i < HANDLES) lines[i] = (struct line){.mu = PTHREAD_MUTEX_INITIALIZER, .used = 1, .mode = mode};
+  pthread_mutex_unlock(&lines_mu);
+  if (i == HANDLES) return DCGM_ST_MAX_LIMIT;
+  if (address) snprintf(lines[i].address, sizeof lines[i].address, "%s", address);
+  dcgmReturn_t ret = dial(&lines[i], &lines[i].c, &lines[i].session);
+  if (ret != DCGM_ST_OK) {
+    lines[i].used = 0;
+    return ret;
+  }
+  *handle = (dcgmHandle_t)i;
+  return DCGM_ST_OK;
+}
+
+static struct line *line_of(dcgmHandle_t handle) {
+  if (handle == 0 || handle >= HANDLES || !lines[handle].used) return NULL;
+  return &lines[handle];
+}
+
+void link_close(dcgmHandle_t handle) {
+  struct line *l = line_of(handle);
+  if (!l) return;
+  pthread_mutex_lock(&l->mu);
+  if (l->told) {
+    shutdown(l->ear.fd, SHUT_RDWR);
+    if (!pthread_equal(l->listener, pthread_self())) pthread_join(l->listener, NULL);
+    conn_drop(&l->ear);
+    l->told = NULL;
+  }
+  conn_drop(&l->c);
+  l->dead = 1;
+  pthread_mutex_unlock(&l->mu);
+  l->used = 0;
 }
 
 dcgmReturn_t ask(dcgmHandle_t handle, const char *name, struct blob *request, struct blob *answer) {
@@ -264,9 +265,8 @@ dcgmReturn_t link_listen(dcgmHandle_t handle, void (*told)(dcgmHandle_t, struct 
   pthread_mutex_lock(&l->mu);
   if (!l->told) {
     uint32_t session = l->session;
-    if (!dial(l, &l->ear, &session)) {
-      ret = DCGM_ST_CONNECTION_NOT_VALID;
-    } else {
+    ret = dial(l, &l->ear, &session);
+    if (ret == DCGM_ST_OK) {
       l->told = told;
       if (pthread_create(&l->listener, NULL, listen_on, l) != 0) {
         l->told = NULL;

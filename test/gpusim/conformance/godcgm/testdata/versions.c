@@ -78,6 +78,8 @@ int main(void) {
   VERSIONED(dcgmDeviceAttributes_t, dcgmDeviceAttributes_version3, dcgmGetDeviceAttributes(handle, 0, p));
   VERSIONED(dcgmMigHierarchy_v2, dcgmMigHierarchy_version2, dcgmGetGpuInstanceHierarchy(handle, p));
   VERSIONED(dcgmNvLinkStatus_v5, dcgmNvLinkStatus_version5, dcgmGetNvLinkLinkStatus(handle, p));
+  VERSIONED(dcgmNvLinkP2PStatus_v1, dcgmNvLinkP2PStatus_version1, dcgmGetNvLinkP2PStatus(handle, p));
+  VERSIONED(dcgmDeviceTopology_v2, dcgmDeviceTopology_version2, dcgmGetDeviceTopology(handle, 0, p));
   VERSIONED(dcgmGroupInfo_t, dcgmGroupInfo_version3, dcgmGroupGetInfo(handle, DCGM_GROUP_ALL_GPUS, p));
   VERSIONED(dcgmHealthResponse_t, dcgmHealthResponse_version5, dcgmHealthCheck(handle, DCGM_GROUP_ALL_GPUS, p));
   VERSIONED(dcgmProfGetMetricGroups_t, dcgmProfGetMetricGroups_version3, dcgmProfGetSupportedMetricGroups(handle, p));
