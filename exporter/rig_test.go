@@ -119,6 +119,18 @@ func (d *driver) Use(ctx context.Context, uuid gpu.UUID) ([]gpu.ProcessUse, erro
 	return d.uses[uuid], nil
 }
 
+// asked are the calls for measurements of a GPU.
+func (d *driver) asked(uuid gpu.UUID) (asks []gpu.Ask) {
+	d.do(func() { asks = slices.Clone(d.asks[uuid]) })
+	return asks
+}
+
+// reads is how often a GPU's processes were asked for.
+func (d *driver) reads(uuid gpu.UUID) (n int) {
+	d.do(func() { n = d.used[uuid] })
+	return n
+}
+
 func (d *driver) set(e gpu.Entity, f gpu.Field, v float64) {
 	d.do(func() {
 		if d.values[e] == nil {

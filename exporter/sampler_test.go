@@ -31,7 +31,7 @@ func TestLoops(t *testing.T) {
 		}
 		after(time.Minute)
 		slow := 0
-		for _, a := range r.driver.asks[uuid(0)] {
+		for _, a := range r.driver.asked(uuid(0)) {
 			if slices.Contains(a.Whole, 393) { // remapped rows
 				slow++
 			}
@@ -39,13 +39,13 @@ func TestLoops(t *testing.T) {
 				t.Errorf("a separate call for %v", a.Whole)
 			}
 		}
-		if n := len(r.driver.asks[uuid(0)]); n != 60 || slow != 4 {
+		if n := len(r.driver.asked(uuid(0))); n != 60 || slow != 4 {
 			t.Errorf("%d calls, %d with the slow fields, want 60 and 4", n, slow)
 		}
-		if a := r.driver.asks[uuid(1)][3]; len(a.Instances) != 2 || slices.Contains(a.Whole, family.FBUsed) || !slices.Contains(a.Instance, family.FBUsed) {
+		if a := r.driver.asked(uuid(1))[3]; len(a.Instances) != 2 || slices.Contains(a.Whole, family.FBUsed) || !slices.Contains(a.Instance, family.FBUsed) {
 			t.Errorf("the divided GPU is asked %+v", a)
 		}
-		if r.driver.used[uuid(0)]+r.driver.used[uuid(1)] > 0 {
+		if r.driver.reads(uuid(0))+r.driver.reads(uuid(1)) > 0 {
 			t.Error("processes are asked for although nobody shares a GPU")
 		}
 	})
@@ -83,9 +83,11 @@ func TestHungGPUAgesAlone(t *testing.T) {
 				t.Errorf("field %d is still there", f)
 			}
 		}
-		if r.driver.piled != 1 {
-			t.Errorf("%d calls at a time", r.driver.piled)
-		}
+		r.driver.do(func() {
+			if r.driver.piled != 1 {
+				t.Errorf("%d calls at a time", r.driver.piled)
+			}
+		})
 		release()
 		after(2 * time.Second)
 		r.has(uuid(0).Whole(), family.GPUUtil, 203)
@@ -125,7 +127,7 @@ func TestFailingGPU(t *testing.T) {
 		after(time.Second)
 		r.driver.do(func() { clear(r.driver.err); clear(r.driver.asks) })
 		after(2 * time.Second)
-		if asks := r.driver.asks[uuid(1)]; len(asks) != 2 || !slices.Contains(asks[1].Whole, 393) {
+		if asks := r.driver.asked(uuid(1)); len(asks) != 2 || !slices.Contains(asks[1].Whole, 393) {
 			t.Errorf("a GPU that came back is not read anew: %+v", asks)
 		}
 	})
@@ -214,7 +216,7 @@ func TestSettingsChange(t *testing.T) {
 		r.has(uuid(0).Whole(), serial.Field, float64(serial.Field))
 		r.driver.do(func() { clear(r.driver.asks) })
 		after(2 * time.Second)
-		if n := len(r.driver.asks[uuid(0)]); n < 8 || n > 9 {
+		if n := len(r.driver.asked(uuid(0))); n < 8 || n > 9 {
 			t.Errorf("%d calls in 2 s", n)
 		}
 	})
@@ -241,7 +243,7 @@ func TestOff(t *testing.T) {
 		r.driver.do(func() { clear(r.driver.asks) })
 		r.layout(whole(0), whole(1))
 		after(time.Minute)
-		if len(r.driver.asks) != 0 {
+		if len(r.driver.asked(uuid(0)))+len(r.driver.asked(uuid(1))) != 0 {
 			t.Error("it reads")
 		}
 		if st := r.Describe(); !st.Off || len(st.Absent) != 0 {

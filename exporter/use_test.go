@@ -45,7 +45,7 @@ func TestSharedGPU(t *testing.T) {
 		generation := r.Set().Generation
 		r.claim(map[string]string{string(uuid(0)) + "::0": "a", string(uuid(0)) + "::1": "b", string(uuid(1)): "c"})
 		after(time.Second)
-		if r.driver.used[uuid(0)] != 1 {
+		if r.driver.reads(uuid(0)) != 1 {
 			t.Error("the processes of a GPU that is shared now are not read at the next tick")
 		}
 		after(2 * time.Second)
@@ -70,12 +70,12 @@ func TestSharedGPU(t *testing.T) {
 		if sum < 0.799 || sum > 0.801 {
 			t.Errorf("the parts sum up to %v", sum)
 		}
-		if r.driver.used[uuid(0)] == 0 || r.driver.used[uuid(1)] != 0 {
-			t.Errorf("processes were read: %v", r.driver.used)
+		if r.driver.reads(uuid(0)) == 0 || r.driver.reads(uuid(1)) != 0 {
+			t.Errorf("processes were read: %v", r.driver.reads(uuid(0)))
 		}
 		r.driver.do(func() { clear(r.driver.used) })
 		after(10 * time.Second)
-		if n := r.driver.used[uuid(0)]; n != 5 {
+		if n := r.driver.reads(uuid(0)); n != 5 {
 			t.Errorf("processes were read %d times in 10 s", n)
 		}
 		r.claim(map[string]string{string(uuid(0)) + "::0": "a"})
@@ -88,7 +88,7 @@ func TestSharedGPU(t *testing.T) {
 		after(3 * time.Second)
 		r.driver.do(func() { clear(r.driver.used) })
 		after(10 * time.Second)
-		if n := r.driver.used[uuid(0)]; n != 0 {
+		if n := r.driver.reads(uuid(0)); n != 0 {
 			t.Errorf("processes of an exclusive GPU were read %d times", n)
 		}
 	})
