@@ -131,6 +131,7 @@ func printStatus(w io.Writer, s agent.Status) error {
 		}
 	}
 	p.section("ASKED AND TOLD", []string{"WHAT", "STATE"}, sources)
+	p.metrics(s)
 	for _, g := range s.Gaps {
 		gaps = append(gaps, []string{"node", g})
 	}
