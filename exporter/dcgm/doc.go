@@ -11,8 +11,10 @@ import (
 
 // Batch is what DCGM said last. Immutable.
 type Batch struct {
+	// At is when Readings were read.
 	At time.Time
 	// Readings are of all GPUs and GPU instances. Their At is DCGM's own time of the value; blank values are absences.
+	// While the engine is not up they stay what they were, and grow old.
 	Readings []gpu.Reading
 	State    State
 }
@@ -26,7 +28,8 @@ type State struct {
 	Code   gpu.AbsenceCode
 	// Version is the library's, Host the engine's, such as "4.5.2".
 	Version, Host string
-	// Restarts counts the starts of the worker after the first, Reconnects the engine's returns within one worker.
+	// Restarts counts the starts of the worker after the first, for whatever reason; Reconnects the tries to reach an engine elsewhere
+	// again that needed no new worker.
 	Restarts, Reconnects uint64
 	// Took is how long the last reading took.
 	Took time.Duration

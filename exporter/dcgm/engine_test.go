@@ -233,3 +233,23 @@ func TestLostEngine(t *testing.T) {
 		t.Errorf("another version: %v", err)
 	}
 }
+
+func TestHostArgs(t *testing.T) {
+	for _, c := range []struct {
+		host      string
+		addresses bool // the library has connection strings
+		want      []string
+	}{
+		{"tcp://node:5555", true, []string{"tcp://node:5555"}},
+		{"unix:///run/dcgm.sock", true, []string{"unix:///run/dcgm.sock"}},
+		{"vsock://3:5555", false, []string{"vsock://3:5555"}},
+		{"tcp://node:5555", false, []string{"node:5555", "0"}},
+		{"unix:///run/dcgm.sock", false, []string{"/run/dcgm.sock", "1"}},
+		{"node:5555", true, []string{"node:5555", "0"}},
+		{"/run/dcgm.sock", true, []string{"/run/dcgm.sock", "1"}},
+	} {
+		if got := hostArgs(c.host, c.addresses); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.host, got, c.want)
+		}
+	}
+}

@@ -64,12 +64,14 @@ func readFrom(c *Client) sourcetest.Read {
 // DCGM tells what is true of a node, whether its engine is in the worker or elsewhere, and of its own profiling before Hopper too.
 func TestConformance(t *testing.T) {
 	for _, c := range []struct {
-		name, shape, driver, variant, engine string
-		lacks                                []gpu.Field
+		name, shape, driver, variant, engine, tcp string
+		lacks                                     []gpu.Field
 	}{
 		{name: "embedded", shape: "hgx-h100", driver: "580.65.06"},
 		{name: "host engine", shape: "hgx-h100", driver: "580.65.06", engine: "4.6.1"},
 		{name: "host engine through DCGM 4.4", shape: "hgx-h100", driver: "580.65.06", engine: "4.4.2", variant: "4.4"},
+		{name: "host engine by TCP", shape: "hgx-h100", driver: "580.65.06", engine: "4.6.1", tcp: "tcp://"},
+		{name: "host engine by host and port", shape: "hgx-h100", driver: "580.65.06", engine: "4.6.1", tcp: "+"},
 		{name: "profiled before Hopper", shape: "dgx-a100", driver: "550.54.15", lacks: []gpu.Field{family.Recovery}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -79,6 +81,13 @@ func TestConformance(t *testing.T) {
 			cfg := Config{Library: simLibrary(t, node, c.variant), Fast: time.Second}
 			if c.engine != "" {
 				cfg.Host = "unix://" + node.EngineSocket()
+			}
+			if c.tcp != "" {
+				address, err := node.EngineAddress()
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg.Host = strings.TrimPrefix(c.tcp, "+") + address
 			}
 			client := simulated(t, node, cfg)
 			client.Want(allFields())
@@ -170,6 +179,62 @@ func TestLibraryFaults(t *testing.T) {
 			within(t, client, 30*time.Second, "up again", fresh(e, 155, time.Second))
 		})
 	}
+}
+
+// An engine that hangs while it starts is ended, and the next one may do better.
+func TestHangingStart(t *testing.T) {
+	t.Parallel()
+	node := sim.New(t, sim.Options{Shape: "hgx-h100"})
+	if err := node.FailDCGM(t.Context(), simdcgm.Fault{Call: "dcgmUpdateAllFields", Kind: "hang"}); err != nil {
+		t.Fatal(err)
+	}
+	c := simulated(t, node, Config{StartTimeout: 2 * time.Second})
+	within(t, c, 20*time.Second, "down", down(gpu.NoAnswer, "did not answer within 2s"))
+	if err := node.ClearDCGM(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	within(t, c, 20*time.Second, "up", fresh(firstGPU(t, node), 155, time.Second))
+}
+
+// A GPU that is lost costs itself.
+func TestGPULost(t *testing.T) {
+	t.Parallel()
+	node := sim.New(t, sim.Options{Shape: "hgx-h100"})
+	s, err := node.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	well, ill := gpu.UUID(s.GPUs[0].UUID).Whole(), gpu.UUID(s.GPUs[1].UUID).Whole()
+	c := simulated(t, node, Config{})
+	within(t, c, 30*time.Second, "up", fresh(ill, 155, time.Second))
+	if err := node.SetLost(t.Context(), 1, true); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := within(t, c, 10*time.Second, "lost", func(b *Batch) bool {
+		r := find1(b, ill, 155)
+		return b.State.Up && r != nil && r.Absent != nil && r.Absent.Code == gpu.Lost
+	})
+	if !fresh(well, 155, time.Second)(got) || got.State.Restarts != 0 {
+		t.Errorf("%+v", got.State)
+	}
+}
+
+// A driver that is replaced takes the engine with it; the next worker finds the new one.
+func TestDriverReplaced(t *testing.T) {
+	t.Parallel()
+	node := sim.New(t, sim.Options{Shape: "hgx-h100"})
+	e := firstGPU(t, node)
+	c := simulated(t, node, Config{})
+	within(t, c, 30*time.Second, "up", fresh(e, 155, time.Second))
+	if err := node.UnloadDriver(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := within(t, c, 20*time.Second, "down", func(b *Batch) bool { return !b.State.Up && b.State.Reason != "" })
+	t.Log(got.State.Code, got.State.Reason)
+	if err := node.LoadDriver(t.Context(), "580.65.06"); err != nil {
+		t.Fatal(err)
+	}
+	within(t, c, 30*time.Second, "up again", fresh(e, 155, time.Second))
 }
 
 // Values that are blank with status OK, too old or in error are told apart from numbers, and cost nothing else.

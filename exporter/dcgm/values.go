@@ -104,12 +104,17 @@ const (
 	statusUninitialized  = -10
 	statusGPULost        = -18
 	statusConnectionLost = -21
+	statusNoNVML         = -56
 	statusDetached       = -67
 )
 
-// lostEngine: nothing works with this connection any more.
+// lostEngine: nothing works with this connection any more. An engine whose driver was unloaded does not find the next one by itself.
 func lostEngine(status int) bool {
-	return status == statusConnectionLost || status == statusUninitialized
+	switch status {
+	case statusConnectionLost, statusUninitialized, statusNoNVML, statusDetached:
+		return true
+	}
+	return false
 }
 
 // statusAbsence explains a dcgmReturn_t other than OK.
@@ -157,7 +162,7 @@ func statuses() []statusText {
 		{-45, gpu.NoData, "DCGM does not know the GPU instance"},
 		{-46, gpu.NoData, "DCGM does not know the compute instance"},
 		{-54, gpu.NoData, "DCGM is paused"},
-		{-56, gpu.Lost, "DCGM could not load NVML"},
+		{statusNoNVML, gpu.Lost, "DCGM could not load NVML"},
 		{-57, gpu.NoAnswer, "the driver does not answer DCGM"},
 		{statusDetached, gpu.NoData, "DCGM gave the GPUs up (detached)"},
 	}

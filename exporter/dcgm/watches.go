@@ -206,7 +206,7 @@ func (e *engine) readValues(of []pair, fields []gpu.Field, now time.Time) ([]gpu
 	got, err := e.lib.values(of, fields, false)
 	var s statusError
 	switch {
-	case errors.As(err, &s) && (lostEngine(s.status) || s.status == statusDetached):
+	case errors.As(err, &s) && lostEngine(s.status):
 		return nil, err
 	case err != nil && len(of) > 1:
 		var out []gpu.Reading
