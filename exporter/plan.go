@@ -68,9 +68,6 @@ func newPlan(s Settings) *plan {
 		}
 	}
 	for _, f := range s.Expose.Fields {
-		if f.Field == family.XIDErrors { // counted for GPUs as a whole
-			f.Level = family.LevelGPU
-		}
 		p.fields[f.Field] = f.Family
 	}
 	return p
@@ -92,7 +89,7 @@ func (p *plan) period(l family.Loop) time.Duration {
 
 // applies reports whether an entity has a field of its own: in MIG mode the instances have what is told apart by instance.
 func applies(f family.Family, divided, instance bool) bool {
-	if f.Level == family.LevelGPU {
+	if f.Level == family.LevelGPU || f.Field == family.XIDErrors { // XIDs are counted for GPUs as a whole
 		return !instance
 	}
 	return divided == instance
