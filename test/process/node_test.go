@@ -27,6 +27,7 @@ type node struct {
 	agent   *Agent
 	dir     string
 	config  string
+	args    []string // more arguments for its agents
 	log     *lines
 	stays   stays
 }
@@ -36,6 +37,7 @@ type wanted struct {
 	hardware model.Shape
 	driver   string // other than the shape's
 	config   string
+	metrics  string // of beginDCGM: more keys of the metrics, "interval: 200ms, "
 	kubelet  fakekubelet.Options
 }
 
@@ -44,6 +46,14 @@ const patience = 30 * time.Second
 
 // begin makes a node and starts its agent; all of it ends with the test.
 func begin(t *testing.T, w wanted) *node {
+	t.Helper()
+	n := prepare(t, w)
+	n.start()
+	return n
+}
+
+// prepare makes a node without an agent.
+func prepare(t *testing.T, w wanted) *node {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gp") // short: the path of a socket has 107 bytes at most
 	if err != nil {
@@ -56,14 +66,13 @@ func begin(t *testing.T, w wanted) *node {
 	n.sim = sim.New(t, sim.Options{Hardware: &w.hardware, Driver: w.driver, Seed: 1})
 	n.kubelet = fakekubelet.New(t, w.kubelet)
 	t.Cleanup(n.finish)
-	n.start()
 	return n
 }
 
 // start starts an agent on the state of the one before.
 func (n *node) start() {
 	n.t.Helper()
-	a, err := Start(context.Background(), Options{Binary: binary, Dir: n.dir, Sim: n.sim, Kubelet: n.kubelet, Config: n.config, Log: n.log})
+	a, err := Start(context.Background(), Options{Binary: binary, Dir: n.dir, Sim: n.sim, Kubelet: n.kubelet, Config: n.config, Args: n.args, Log: n.log})
 	if err != nil {
 		n.t.Fatal(err)
 	}
