@@ -23,7 +23,7 @@ func (s *sampler) heard() {
 	case b.State.Up && b.At.After(s.dcgm.last):
 		s.dcgm.last = b.At
 		s.dcgm.took(b.State.Took)
-	case b.State.Wanted && !b.State.Up:
+	case b.State.Wanted && !b.State.Up && why.Code != gpu.NoData: // it is not only beginning
 		s.dcgm.errors[why.Code]++
 	}
 }

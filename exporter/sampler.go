@@ -71,7 +71,9 @@ func (s *sampler) run(ctx context.Context) error {
 	s.input.Claims, claimsChanged = get(s.cfg.Claims)
 	s.input.Assigned, assignedChanged = get(s.cfg.Assigned)
 	s.input.Pods, podsChanged = get(s.cfg.Pods)
-	s.answered()
+	if s.input.Assigned != nil && s.input.Assigned.Synced { // otherwise it was not asked yet
+		s.answered()
+	}
 	s.batch, s.snapshot = batch, snapshot
 	s.heard()
 	s.configure(ctx, settings)
@@ -189,7 +191,7 @@ func equal(a, b []sample.Hold) bool {
 // answered notes what podresources said.
 func (s *sampler) answered() {
 	switch a := s.input.Assigned; {
-	case a == nil || a.At.IsZero() && !a.Synced && a.Reason == "":
+	case a == nil:
 	case a.Synced:
 		s.assigned.last = a.At
 	default:

@@ -99,8 +99,9 @@ func TestPodresources(t *testing.T) {
 	play(t, func(t *testing.T) {
 		r := newRig(t, whole(0))
 		at := time.Now()
-		r.assigned.Set(&kubelet.Assigned{Synced: true, At: at})
+		r.assigned.Set(&kubelet.Assigned{Reason: "not asked yet"})
 		r.run(t)
+		r.assigned.Set(&kubelet.Assigned{Synced: true, At: at})
 		after(time.Second)
 		if s := r.source(podresourcesSource); !s.Last.Equal(at) || s.Reason != "" || s.Unused {
 			t.Errorf("%+v", s)
