@@ -202,3 +202,30 @@ func TestSessionEnds(t *testing.T) {
 		t.Errorf("%+v %+v", a, b)
 	}
 }
+
+// A link carries its part of the GPU's traffic while it is up.
+func TestLinkTraffic(t *testing.T) {
+	r := newRig(t, "hgx-h100", "4.6.1")
+	if err := r.node.SetLoad(model.WholeGPU(0), model.Load{Level: 100}); err != nil {
+		t.Fatal(err)
+	}
+	of := func(link uint32) pair { return pair{Link, uint32(GPU) | link<<8} }
+	r.watch(of(3), 1532, time.Second, 0, 1)
+	r.watch(pair{GPU, 0}, 1011, time.Second, 0, 1)
+	r.pass(0)
+	r.pass(time.Second)
+	whole, one := r.latest(pair{GPU, 0}, 1011), r.latest(of(3), 1532)
+	if one.Status != OK || one.Int == 0 || one.Int != whole.Int/18 {
+		t.Errorf("link 3 sends %+v of %+v", one, whole)
+	}
+	if err := r.node.SetNvLinkDown(0, 3, true); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(time.Second)
+	if v := r.latest(of(3), 1532); v.Status != OK || v.Int != 0 {
+		t.Errorf("a link that is down sends %+v", v)
+	}
+	if v := r.latest(of(40), 1508); v.Status != NotWatched {
+		t.Errorf("%+v", v)
+	}
+}

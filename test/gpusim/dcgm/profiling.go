@@ -53,6 +53,19 @@ func profiling() []Field {
 	for link := range uint16(6) {
 		out = append(out, rate(firstLink+link, fmt.Sprintf("nvlink_bandwidth_l%d", link), 1e6, func(s model.Sums) float64 { return both(s) / float64(max(s.Links, 1)) }))
 	}
+	for _, f := range []Field{
+		rate(1529, "nvlink_throughput_per_link", 1e6, both), rate(1530, "nvlink_tx_throughput_per_link", 1e6, func(s model.Sums) float64 { return s.NVLinkTx }),
+		rate(1531, "nvlink_rx_throughput_per_link", 1e6, func(s model.Sums) float64 { return s.NVLinkRx }),
+		rate(1532, "nvlink_tx_bytes_per_link", 1, func(s model.Sums) float64 { return s.NVLinkTx }), rate(1533, "nvlink_rx_bytes_per_link", 1, func(s model.Sums) float64 { return s.NVLinkRx }),
+	} {
+		whole := f.mean
+		f.mean = func(a, b model.Sums) Value {
+			v := whole(a, b)
+			v.Int /= int64(max(b.Links, 1))
+			return v
+		}
+		out = append(out, f.at(Link))
+	}
 	return out
 }
 

@@ -61,9 +61,8 @@ func identity() []Field {
 		text(81, "power_inforom_version", func(p probe) (string, model.Return) { return p.c().DeviceGetInforomVersion(p.ctx(), p.dev, 2) }),
 		text(82, "inforom_image_version", func(p probe) (string, model.Return) { return p.c().DeviceGetInforomImageVersion(p.ctx(), p.dev) }),
 		text(85, "vbios_version", func(p probe) (string, model.Return) { return p.c().DeviceGetVbiosVersion(p.ctx(), p.dev) }),
-		bar1(90, "bar1_total", func(b model.Bar1Info) uint64 { return b.Total }),
-		bar1(92, "bar1_used", func(b model.Bar1Info) uint64 { return b.Used }),
-		bar1(93, "bar1_free", func(b model.Bar1Info) uint64 { return b.Free }),
+		bar1(90, "bar1_total", mebi, bar1Total), bar1(92, "bar1_used", mebi, bar1Used), bar1(93, "bar1_free", mebi, bar1Free),
+		bar1(1600, "bar1_capacity_bytes", 1, bar1Total), bar1(1601, "bar1_used_bytes", 1, bar1Used), bar1(1602, "bar1_free_bytes", 1, bar1Free),
 		flag(94, "gpm_support", func(p probe) (bool, model.Return) { return p.c().GpmQueryDeviceSupport(p.ctx(), p.dev) }),
 	}
 }
@@ -79,15 +78,19 @@ func affinity(id uint16) Field {
 	})
 }
 
-// bar1 is MiB of the aperture.
-func bar1(id uint16, tag string, pick func(model.Bar1Info) uint64) Field {
+func bar1Total(b model.Bar1Info) uint64 { return b.Total }
+func bar1Used(b model.Bar1Info) uint64  { return b.Used }
+func bar1Free(b model.Bar1Info) uint64  { return b.Free }
+
+// bar1 is a size of the aperture in units of so many bytes.
+func bar1(id uint16, tag string, unit uint64, pick func(model.Bar1Info) uint64) Field {
 	return integer(id, tag, func(p probe) (uint64, model.Return) {
 		d, r := p.mig()
 		if r != model.Success {
 			return 0, r
 		}
 		b, r := p.c().DeviceGetBAR1MemoryInfo(p.ctx(), d)
-		return pick(b) >> 20, r
+		return pick(b) / unit, r
 	}).at(Compute)
 }
 
@@ -123,7 +126,12 @@ func clocksAndHeat() []Field {
 		threshold(158, "slowdown_temp", 1), threshold(159, "shutdown_temp", 0),
 		integer(190, "pstate", func(p probe) (uint32, model.Return) { return p.c().DeviceGetPerformanceState(p.ctx(), p.dev) }),
 		integer(191, "fan_speed", func(p probe) (uint32, model.Return) { return p.c().DeviceGetFanSpeed(p.ctx(), p.dev) }),
+		double(1612, "fan_speed_ratio", func(p probe) (float64, model.Return) {
+			v, r := p.c().DeviceGetFanSpeed(p.ctx(), p.dev)
+			return float64(v) / 100, r
+		}),
 		clock(1603, "sm_clock_hertz", sm, mhz, false), clock(1604, "memory_clock_hertz", memory, mhz, false), clock(1605, "video_clock_hertz", video, mhz, false),
+		clock(1606, "sm_app_clock_hertz", sm, mhz, true), clock(1607, "memory_app_clock_hertz", memory, mhz, true),
 		clock(1608, "sm_max_clock_hertz", sm, mhz, true), clock(1609, "memory_max_clock_hertz", memory, mhz, true), clock(1610, "video_max_clock_hertz", video, mhz, true),
 	}
 }

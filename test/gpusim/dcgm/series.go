@@ -121,6 +121,13 @@ func (e *Engine) read(ctx context.Context, f Field, x *entity, from model.Sums, 
 					return blank(f.Type, BlankNotSupported), sums, true
 				}
 			}
+			if f.Level == Link {
+				if up, code := e.client.DeviceGetNvLinkState(ctx, p.dev, x.link); code != model.Success {
+					return blank(f.Type, blankOf(code)), sums, true
+				} else if !up {
+					return Value{Type: f.Type}, sums, true
+				}
+			}
 			if !started || sums.Seconds <= from.Seconds {
 				if started {
 					sums = from

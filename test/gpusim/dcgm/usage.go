@@ -95,6 +95,12 @@ func health() []Field {
 			return pick(f), r
 		})
 	}
+	banks := func(id uint16, tag string, pick func(h model.RowRemapperHistogram) uint32) Field {
+		return integer(id, "banks_remap_rows_avail_"+tag, func(p probe) (uint32, model.Return) {
+			h, r := p.c().DeviceGetRowRemapperHistogram(p.ctx(), p.dev)
+			return pick(h), r
+		})
+	}
 	pages := func(id uint16, tag string, cause uint32) Field {
 		return integer(id, tag, func(p probe) (int, model.Return) {
 			list, r := p.c().DeviceGetRetiredPages(p.ctx(), p.dev, cause)
@@ -104,6 +110,7 @@ func health() []Field {
 	return []Field{
 		{ID: 230, Tag: "xid_errors", Type: Int, Level: Compute},
 		fabric(170, "fabric_manager_status", 2, func(f model.FabricInfo) uint32 { return uint32(f.State) }),
+		fabric(171, "fabric_manager_error", 2, func(f model.FabricInfo) uint32 { return uint32(f.Status) }),
 		fabric(174, "fabric_health_mask", 2, func(f model.FabricInfo) uint32 { return f.HealthMask }),
 		fabric(175, "fabric_health_summary", 3, func(f model.FabricInfo) uint32 { return uint32(f.HealthSummary) }),
 		fi(240, "power_violation", 74), fi(241, "thermal_violation", 75), fi(242, "sync_boost_violation", 76), fi(243, "board_limit_violation", 77),
@@ -122,6 +129,9 @@ func health() []Field {
 			s, r := p.c().DeviceGetSramEccErrorStatus(p.ctx(), p.dev)
 			return s.ThresholdExceeded, r
 		}),
+		banks(385, "max", func(h model.RowRemapperHistogram) uint32 { return h.Max }), banks(386, "high", func(h model.RowRemapperHistogram) uint32 { return h.High }),
+		banks(387, "partial", func(h model.RowRemapperHistogram) uint32 { return h.Partial }), banks(388, "low", func(h model.RowRemapperHistogram) uint32 { return h.Low }),
+		banks(389, "none", func(h model.RowRemapperHistogram) uint32 { return h.None }),
 		pages(390, "retired_pages_sbe", 0), pages(391, "retired_pages_dbe", 1),
 		flag(392, "retired_pages_pending", func(p probe) (bool, model.Return) {
 			return p.c().DeviceGetRetiredPagesPendingStatus(p.ctx(), p.dev)
