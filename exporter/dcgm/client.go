@@ -161,8 +161,9 @@ func (c *Client) Run(ctx context.Context) error {
 	var (
 		pause    backoff
 		notUntil time.Time
-		down     = gpu.Absence{Code: gpu.NoData, Text: "DCGM is being started"}
-		starts   uint64
+		starting = gpu.Absence{Code: gpu.NoData, Text: "DCGM is being started"}
+		down     = starting
+		failed   bool
 	)
 	state := State{}
 	defer func() { c.down(state, gpu.Absence{Code: gpu.NoSource, Text: "the agent is ending"}) }()
@@ -194,14 +195,15 @@ func (c *Client) Run(ctx context.Context) error {
 		if !c.begin() {
 			continue
 		}
-		if starts++; starts > 1 {
+		if failed {
 			state.Restarts++
 		}
 		s := &session{c: c, task: t, changed: changed, state: state}
 		err := s.run(ctx)
 		c.end()
 		state.Reconnects, state.Version, state.Host = s.state.Reconnects, s.state.Version, s.state.Host
-		if errors.Is(err, errTold) || ctx.Err() != nil {
+		if failed = !errors.Is(err, errTold) && ctx.Err() == nil; !failed {
+			down = starting
 			continue
 		}
 		d := pause.next(s.good, longestPause)

@@ -28,8 +28,8 @@ type State struct {
 	Code   gpu.AbsenceCode
 	// Version is the library's, Host the engine's, such as "4.5.2".
 	Version, Host string
-	// Restarts counts the starts of the worker after the first, for whatever reason; Reconnects the tries to reach an engine elsewhere
-	// again that needed no new worker.
+	// Restarts counts the starts of the worker after one that failed, Reconnects the tries to reach an engine elsewhere again, which
+	// need no new worker.
 	Restarts, Reconnects uint64
 	// Took is how long the last reading took.
 	Took time.Duration
