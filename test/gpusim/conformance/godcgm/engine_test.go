@@ -131,8 +131,12 @@ func TestFaults(t *testing.T) {
 	p.soon(gpu(0), 203, "a new sample", func(v value) bool { return v.TS > stuck.TS })
 
 	fail(n.FailDCGMField(ctx, engine.FieldFault{Field: 150, GPU: -1, Kind: "blank", Blank: engine.BlankNotSupported}))
-	if v := p.one(gpu(3), 150); v.Status != 0 || v.Int != blankNotSupported {
+	if v := p.one(gpu(3), 150); v.Status != 0 || v.Int != blankNotSupported || time.Since(time.UnixMicro(v.TS)).Abs() > time.Minute {
 		t.Errorf("a blank value: %+v", v)
+	}
+	fail(n.FailDCGMField(ctx, engine.FieldFault{Field: 203, GPU: 3, Kind: "status", Status: engine.StaleData}))
+	if v, other := p.one(gpu(3), 203), p.one(gpu(2), 203); v.Status != -15 || v.TS == 0 || other.Status != 0 {
+		t.Errorf("a value with a status: %+v, another GPU's %+v", v, other)
 	}
 	fail(n.FailDCGM(ctx, engine.Fault{Call: "dcgmUpdateAllFields", Kind: "fail", Code: -54, Times: 1}))
 	if a, _ := p.try(request{Call: "update"}); a.Error != "Paused" {
