@@ -198,7 +198,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if failed {
 			state.Restarts++
 		}
-		s := &session{c: c, task: t, changed: changed, state: state}
+		s := &session{c: c, task: t, changed: changed, state: state, before: down}
 		err := s.run(ctx)
 		c.end()
 		state.Reconnects, state.Version, state.Host = s.state.Reconnects, s.state.Version, s.state.Host

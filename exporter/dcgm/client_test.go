@@ -185,6 +185,9 @@ func TestHang(t *testing.T) {
 		if took > 6*time.Second+time.Second || len(got.Readings) != 1 || time.Since(got.Readings[0].At) < 4*time.Second {
 			t.Errorf("after %s: %+v", took, got)
 		}
+		if again, took := b.within(5*time.Second, "another worker", func(b *Batch) bool { return b.State.Restarts == 1 }); again.State.PID != 2 || again.State.Up || took > 2*time.Second {
+			t.Errorf("after %s: %+v", took, again.State)
+		}
 		b.lib.set(func() { b.lib.hang = nil })
 		close(hang)
 		if got, took := b.within(5*time.Second, "up again", up); took > 2*time.Second || got.State.Restarts != 1 {

@@ -16,6 +16,7 @@ type session struct {
 	task    task
 	changed <-chan struct{}
 	state   State
+	before  gpu.Absence // why nothing came until now
 
 	p       *process
 	seq     uint64
@@ -38,6 +39,7 @@ func (s *session) run(ctx context.Context) error {
 		return troublef(gpu.NoSource, "%v", err)
 	}
 	s.p, s.state.PID = p, p.pid
+	s.c.down(s.state, s.before)
 	s.ask, s.answers = make(chan request), make(chan reply, 1)
 	talked := make(chan struct{})
 	go func() { defer close(talked); s.talk() }()
