@@ -45,7 +45,7 @@ func newUser(e gpu.Entity, c sample.Container) user {
 }
 
 // newEntities lists the GPUs of the snapshot, each followed by its instances.
-func newEntities(p pairs, set *sample.Set, options Options) []entity {
+func newEntities(p pairs, set *sample.Set, options Options, driver string) []entity {
 	var out []entity
 	for i := range set.Snapshot.GPUs {
 		g := &set.Snapshot.GPUs[i]
@@ -72,13 +72,13 @@ func newEntities(p pairs, set *sample.Set, options Options) []entity {
 		}
 	}
 	for i := range out {
-		out[i].label(p, set, options, users[out[i].id], shared[out[i].id])
+		out[i].label(p, set, options, driver, users[out[i].id], shared[out[i].id])
 	}
 	return out
 }
 
 // label makes the label sets of DCGM's families.
-func (e *entity) label(p pairs, set *sample.Set, options Options, users []user, shared bool) {
+func (e *entity) label(p pairs, set *sample.Set, options Options, driver string, users []user, shared bool) {
 	var holder user
 	if !shared && len(users) == 1 {
 		holder = users[0]
@@ -91,7 +91,7 @@ func (e *entity) label(p pairs, set *sample.Set, options Options, users []user, 
 		}
 	}
 	for profile := range e.labels {
-		base := e.base(set, options, profile == 1)
+		base := e.base(set, options, driver, profile == 1)
 		e.labels[profile] = p.set(pod(base, holder, options)...)
 		for i := range e.sharers {
 			e.sharers[i].labels[profile] = p.set(pod(base, e.sharers[i].use, options)...)
@@ -100,7 +100,7 @@ func (e *entity) label(p pairs, set *sample.Set, options Options, users []user, 
 }
 
 // base are the labels without the pod's. An instance bears its GPU's UUID, as dcgm-exporter has it.
-func (e *entity) base(set *sample.Set, options Options, later bool) []label {
+func (e *entity) base(set *sample.Set, options Options, driver string, later bool) []label {
 	out := []label{
 		{"gpu", e.index},
 		{"UUID", string(e.gpu.UUID)},
@@ -125,7 +125,7 @@ func (e *entity) base(set *sample.Set, options Options, later bool) []label {
 		if later {
 			name = "DCGM_FI_SYSTEM_DRIVER_VERSION"
 		}
-		out = append(out, label{name, set.Snapshot.Driver.Version})
+		out = append(out, label{name, driver})
 	}
 	for _, f := range options.Fields {
 		if text := text(set, f, e.id); text != "" {

@@ -1,6 +1,7 @@
 package expose
 
 import (
+	"cmp"
 	"sync"
 
 	dto "github.com/prometheus/client_model/go"
@@ -18,6 +19,8 @@ type Gatherer struct {
 
 	mu   sync.Mutex // guards kept
 	kept *plan
+	// driver is the last known version: without a driver, the series that go on keep their labels; guarded by mu.
+	driver string
 }
 
 // New makes a Gatherer. Both functions are called once for each Gather and must not block; a nil set gives nothing.
@@ -34,8 +37,9 @@ func (g *Gatherer) Gather() ([]*dto.MetricFamily, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.driver = cmp.Or(set.Snapshot.Driver.Version, g.driver)
 	if g.kept == nil || !g.kept.fits(set, options) {
-		g.kept = newPlan(set, options, g.own)
+		g.kept = newPlan(set, options, g.own, g.driver)
 	}
 	return newPage(g.kept, set).families(), nil
 }

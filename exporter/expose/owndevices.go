@@ -25,7 +25,7 @@ func (p *page) up(c *column) {
 func (p *page) info(c *column) {
 	p.gpus(func(e *entity, _ int) {
 		if g := p.set.Snapshot.GPU(e.id.GPU); g != nil {
-			p.put(c, about{device: e}.with("Hostname", p.plan.options.Node).with("driver_version", p.set.Snapshot.Driver.Version).
+			p.put(c, about{device: e}.with("Hostname", p.plan.options.Node).with("driver_version", p.plan.driver).
 				with("mig_mode", migMode(g.MIG)), 1)
 		}
 	})

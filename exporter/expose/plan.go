@@ -18,6 +18,7 @@ const maxKept = 1 << 14
 type plan struct {
 	generation uint64
 	options    Options
+	driver     string   // its version
 	texts      []string // of the fields that are labels, by field and GPU
 	pairs      pairs
 	entities   []entity
@@ -57,10 +58,10 @@ func (p *plan) fits(set *sample.Set, options Options) bool {
 	return p.generation == set.Generation && p.kept < maxKept && p.options.equal(options) && slices.Equal(p.texts, texts(set, options))
 }
 
-func newPlan(set *sample.Set, options Options, own []family.Own) *plan {
+func newPlan(set *sample.Set, options Options, own []family.Own, driver string) *plan {
 	options.Fields = slices.Clone(options.Fields)
-	p := &plan{generation: set.Generation, options: options, texts: texts(set, options), pairs: pairs{}}
-	p.entities = newEntities(p.pairs, set, options)
+	p := &plan{generation: set.Generation, options: options, driver: driver, texts: texts(set, options), pairs: pairs{}}
+	p.entities = newEntities(p.pairs, set, options, driver)
 	p.at = make(map[gpu.Entity]int, len(p.entities))
 	for i := range p.entities {
 		p.at[p.entities[i].id] = i
