@@ -39,7 +39,7 @@ func (a *Agent) serveAdmin(ctx context.Context) error {
 		serving, stop := context.WithCancel(ctx)
 		var g errgroup.Group
 		g.Go(func() error {
-			return serve(serving, a.adminHandler(), func(s *http.Server) error { return s.Serve(l) })
+			return serve(serving, a.adminHandler(), 0, func(s *http.Server) error { return s.Serve(l) })
 		})
 		awaitDead(ctx, Socket(dir))
 		stop()

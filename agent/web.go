@@ -20,6 +20,9 @@ import (
 	"github.com/gpulet/gpulet/agent/config"
 )
 
+// answerTime is how long a client may take to read an answer. Who reads no further would hold one of the maxScrapes for ever.
+const answerTime = 10 * time.Second
+
 // serveWeb serves the open, read-only address until ctx ends. An address that is taken, or a wrong web configuration, is tried
 // again: the GPUs go on without it.
 func (a *Agent) serveWeb(ctx context.Context) error {
@@ -60,12 +63,12 @@ func (a *Agent) serveWebOnce(ctx context.Context, p config.Process) error {
 		run = func(s *http.Server) error { return web.Serve(l, s, flags, slog.New(slog.DiscardHandler)) }
 	}
 	a.web.Store(nil)
-	return serve(ctx, a.webHandler(), run)
+	return serve(ctx, a.webHandler(), answerTime, run)
 }
 
-// serve runs a server of h until ctx ends or it fails.
-func serve(ctx context.Context, h http.Handler, run func(*http.Server) error) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+// serve runs a server of h until ctx ends or it fails. An answer may take timeout from its request on; 0 is any time.
+func serve(ctx context.Context, h http.Handler, timeout time.Duration, run func(*http.Server) error) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: timeout, IdleTimeout: 2 * time.Minute}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := run(server); !errors.Is(err, http.ErrServerClosed) {
