@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -68,15 +69,36 @@ func (m *meters) run(ctx context.Context, states *gpu.Feed[config.State]) error 
 type xidCounts struct {
 	*xids.Counter
 	kernel *xids.Reader
+	missed *xids.Missed
+}
+
+// event takes an XID from the driver's events.
+func (x xidCounts) event(uuid gpu.UUID, e gpu.Event, at time.Time) {
+	x.Event(uuid, e.XID, at)
+	x.missed.Event(uuid, e, at)
+}
+
+// line takes an XID from the kernel log.
+func (x xidCounts) line(uuid gpu.UUID, l xids.Line, at time.Time) {
+	x.Kmsg(uuid, l.Code, at)
+	x.missed.Line(uuid, l, at)
 }
 
 // Source is how the kernel log is read.
 func (x xidCounts) Source() sample.Source { return x.kernel.Source() }
 
-// countXIDs reads the kernel log and names new GPUs until ctx ends.
+// missedXID gives the health of a GPU an error that only the kernel log told.
+func (a *Agent) missedXID(ctx context.Context, uuid gpu.UUID, e gpu.Event, at time.Time) {
+	if err := a.monitor.XID(ctx, uuid, e, at); err != nil && ctx.Err() == nil {
+		a.log.Warn("an XID of the kernel log has no effect on health", "gpu", uuid, "xid", e.XID, "reason", err)
+	}
+}
+
+// countXIDs reads the kernel log, passes on what only it told, and names new GPUs until ctx ends.
 func (a *Agent) countXIDs(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.xids.kernel.Run(ctx) })
+	g.Go(func() error { return a.xids.missed.Run(ctx) })
 	g.Go(func() error {
 		for {
 			s, changed := a.monitor.Snapshots().Get()

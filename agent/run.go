@@ -74,13 +74,13 @@ func Run(ctx context.Context, o Options) error {
 		driver = nvml.New(nvml.Options{Library: p.NVMLLibrary, DriverRoot: p.DriverRoot})
 	}
 	health := state.Config.Health.Policy()
-	a.xids.Counter = xids.New(health.XIDs, log)
+	a.xids.Counter, a.xids.missed = xids.New(health.XIDs, log), xids.NewMissed(health.XIDs, a.missedXID)
 	a.monitor = gpu.NewMonitor(gpu.MonitorConfig{
 		Driver: driver, Log: log, StateDir: p.StateDir, SysRoot: p.SysRoot, ProcRoot: p.ProcRoot,
-		Interval: state.Config.Health.Interval, Health: health, Stale: func() { cancel(gpu.ErrLibraryStale) }, XID: a.xids.Event,
+		Interval: state.Config.Health.Interval, Health: health, Stale: func() { cancel(gpu.ErrLibraryStale) }, XID: a.xids.event,
 	})
 	a.xids.kernel = xids.NewReader(xids.ReaderConfig{
-		Path: filepath.Join(p.DevRoot, "kmsg"), Find: xids.InSnapshot(a.monitor.Snapshots()), Count: a.xids.Kmsg, Log: log,
+		Path: filepath.Join(p.DevRoot, "kmsg"), Find: xids.InSnapshot(a.monitor.Snapshots()), Count: a.xids.line, Log: log,
 	})
 	a.pods = kubelet.NewPods(kubelet.PodsConfig{
 		Sources: append([]kubelet.PodSource{kubelet.PodsAPI{Socket: paths(p).PodsAPI}}, a.cluster.podSources()...), Log: log,

@@ -125,6 +125,9 @@ func (m *Machine) add(c Cause) {
 			return
 		}
 		c.Since = old.Since
+		if c.Until.Before(old.Until) { // it may be told late
+			c.Until = old.Until
+		}
 	}
 	m.causes[k] = &c
 }

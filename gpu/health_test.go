@@ -80,6 +80,17 @@ func TestHealthStates(t *testing.T) {
 			p.probes(1)
 			state(Healthy, "")
 		}},
+		{"what is told late does not shorten a quarantine", func(p *play, state func(State, string)) {
+			p.xid(74)
+			p.m.Event(p.at.Add(-3*time.Second), Event{Kind: EventXID, XID: 74, GPUInstance: NoInstance, ComputeInstance: NoInstance})
+			p.probes(5)
+			p.at = p.at.Add(4 * time.Second)
+			p.p.At = p.at
+			p.m.Observe(p.p)
+			state(Unhealthy, "XID 74")
+			p.probes(1)
+			state(Healthy, "")
+		}},
 		{"off the bus waits for a reset", func(p *play, state func(State, string)) {
 			p.xid(79)
 			p.probes(100)

@@ -27,7 +27,7 @@ type MonitorConfig struct {
 	// the new library. It may be nil and must not block.
 	Stale func()
 	// XID is called for every XID event of a GPU that is known, with when it came. It may be nil and must not block.
-	XID func(uuid UUID, code uint64, at time.Time)
+	XID func(uuid UUID, e Event, at time.Time)
 }
 
 func (c MonitorConfig) withDefaults() MonitorConfig {
@@ -58,7 +58,7 @@ func (c MonitorConfig) withDefaults() MonitorConfig {
 		c.Stale = func() {}
 	}
 	if c.XID == nil {
-		c.XID = func(UUID, uint64, time.Time) {}
+		c.XID = func(UUID, Event, time.Time) {}
 	}
 	return c
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/gpulet/gpulet/gpu/xid"
 )
 
 // errRenew ends a session that is to be followed by another at once.
@@ -302,13 +300,8 @@ func (m *Monitor) event(e seen) {
 		return
 	}
 	now := time.Now()
-	entry := t.machine.Event(now, e.event)
-	m.cfg.XID(t.static.id.UUID, e.event.XID, now)
-	m.cfg.Log.Warn("XID", "gpu", t.static.id.UUID, "index", t.index, "xid", entry.XID, "name", entry.Name,
-		"class", entry.Class.String(), "effect", entry.Effect.String(),
-		"gpuInstance", int32(e.event.GPUInstance), "computeInstance", int32(e.event.ComputeInstance))
-	m.save()
-	if entry.Effect != xid.None {
+	if m.hit(t, e.event, now, "driver") {
 		e.slot.look()
 	}
+	m.cfg.XID(t.static.id.UUID, e.event, now)
 }

@@ -173,11 +173,11 @@ func TestXIDsAreTold(t *testing.T) {
 		a := gpufake.A100(0)
 		told := make(chan uint64, 10)
 		cfg.Driver = gpufake.New(a)
-		cfg.XID = func(uuid gpu.UUID, code uint64, at time.Time) {
+		cfg.XID = func(uuid gpu.UUID, e gpu.Event, at time.Time) {
 			if uuid != a.ID.UUID || !at.Equal(time.Now()) {
 				t.Errorf("%s at %s", uuid, at)
 			}
-			told <- code
+			told <- e.XID
 		}
 		run(t, cfg, func(w watched) {
 			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return len(s.GPUs) == 1 })

@@ -124,7 +124,7 @@ func TestARealDeviceNode(t *testing.T) {
 	r := NewReader(ReaderConfig{
 		Path:  path,
 		Find:  func(Place) (gpu.UUID, bool) { return "GPU-7", true },
-		Count: func(_ gpu.UUID, code uint64, _ time.Time) { counted <- code },
+		Count: func(_ gpu.UUID, l Line, _ time.Time) { counted <- l.Code },
 	})
 	end := start(t, r)
 	if _, err := w.WriteString(fell); err != nil {
@@ -152,7 +152,7 @@ func TestTheKernelsOwnLog(t *testing.T) {
 	r := NewReader(ReaderConfig{
 		Path:  "/dev/kmsg",
 		Find:  func(Place) (gpu.UUID, bool) { return "", false },
-		Count: func(gpu.UUID, uint64, time.Time) {},
+		Count: func(gpu.UUID, Line, time.Time) {},
 	})
 	open := r.open
 	r.open = func(path string) (file, error) {

@@ -18,6 +18,8 @@ type Place struct {
 type Line struct {
 	Place Place
 	Code  uint64
+	// Instance is the GPU instance that was hit; gpu.NoInstance where the log names none.
+	Instance uint32
 }
 
 // ParseLine reads one line of the kernel log, with or without the header of /dev/kmsg or the time of dmesg before it.
@@ -27,7 +29,8 @@ type Line struct {
 //	NVRM: Xid (PCI:0000:07:00 GPU-I:05): 94, pid=1234, name=python, Contained: ...
 //	NVRM: Xid (0000:07:00): 31, Ch 00000010, ...
 //
-// They have to begin so: names of processes and of files are in the log too, and anybody may choose them.
+// They have to begin so: names of processes and of files are in the log too, and anybody may choose them. What a program wrote
+// into /dev/kmsg itself is none: the kernel marks it by its facility.
 func ParseLine(s string) (Line, bool) {
 	rest, ok := strings.CutPrefix(message(s), "NVRM: Xid (")
 	if !ok {
@@ -49,13 +52,16 @@ func ParseLine(s string) (Line, bool) {
 	if err != nil || code == 0 || end < len(rest) && !strings.ContainsRune(",.; \r", rune(rest[end])) {
 		return Line{}, false
 	}
-	l.Code = code
+	l.Code, l.Instance = code, parseInstance(where)
 	return l, true
 }
 
 // message is a line without what the kernel put before it.
 func message(s string) string {
 	if head, text, ok := strings.Cut(s, ";"); ok && header(head) {
+		if !fromKernel(head) {
+			return ""
+		}
 		s = text
 	}
 	for range 2 { // the time, and who called
@@ -85,6 +91,14 @@ func header(s string) bool {
 	return true
 }
 
+// fromKernel reports whether the kernel wrote the record with this header: its priority is 8 times the facility plus the level,
+// and no program can give its own record the kernel's facility, which is 0 (kernel/printk/printk.c, devkmsg_write).
+func fromKernel(head string) bool {
+	priority, _, _ := strings.Cut(head, ",")
+	n, err := strconv.ParseUint(priority, 10, 64)
+	return err == nil && n < 8
+}
+
 // parsePlace reads what is between the parentheses. A GPU instance may follow the address.
 func parsePlace(s string) (Place, bool) {
 	s, _, _ = strings.Cut(s, " ")
@@ -98,6 +112,19 @@ func parsePlace(s string) (Place, bool) {
 	}
 	pci, ok := parsePCI(strings.TrimPrefix(s, "PCI:"))
 	return Place{PCI: pci}, ok
+}
+
+// parseInstance finds the GPU instance behind the address, " GPU-I:05" and maybe " GPU-CI:00". The driver writes it as a decimal
+// number (open-gpu-kernel-modules, kernel_rc.c).
+func parseInstance(s string) uint32 {
+	for _, word := range strings.Fields(s)[1:] {
+		if text, ok := strings.CutPrefix(word, "GPU-I:"); ok {
+			if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+				return uint32(n)
+			}
+		}
+	}
+	return gpu.NoInstance
 }
 
 // parsePCI brings an address, whose domain and function may be missing, into the form of sysfs.

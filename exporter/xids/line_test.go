@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/gpulet/gpulet/gpu"
 )
 
 func TestParseLine(t *testing.T) {
@@ -19,7 +21,9 @@ func TestParseLine(t *testing.T) {
 		{"dmesg", "[  123.456789] NVRM: Xid (PCI:0000:07:00): 31, Ch 00000010", at + " 31"},
 		{"dmesg with a caller", "[  123.456789] [  T1234] NVRM: Xid (PCI:0000:07:00): 31, Ch 00000010", at + " 31"},
 		{"nobody's process", "NVRM: Xid (PCI:0000:3b:00): 13, pid='<unknown>', name=<unknown>, Graphics Exception", "0000:3b:00.0 13"},
-		{"an instance", "NVRM: Xid (PCI:0000:07:00 GPU-I:05): 94, pid=1, name=x, Contained", at + " 94"},
+		{"an instance", "NVRM: Xid (PCI:0000:07:00 GPU-I:05): 94, pid=1, name=x, Contained", at + " 94 in 5"},
+		{"a compute instance", "NVRM: Xid (PCI:0000:07:00 GPU-I:11 GPU-CI:00): 13, pid=1, name=x", at + " 13 in 11"},
+		{"an instance that is none", "NVRM: Xid (PCI:0000:07:00 GPU-I:x): 94, pid=1, name=x", at + " 94"},
 		{"a function", "NVRM: Xid (PCI:0000:07:00.0): 79, x", at + " 79"},
 		{"upper case", "NVRM: Xid (PCI:0000:3B:1F): 79, x", "0000:3b:1f.0 79"},
 		{"a long domain", "NVRM: Xid (PCI:00000000:07:00.0): 79, x", at + " 79"},
@@ -35,6 +39,7 @@ func TestParseLine(t *testing.T) {
 		{"a process of that name", "traps: NVRM: Xid (PCI:0000:07:00): 79, x[77] general protection", ""},
 		{"a process of that name in an XID", "NVRM: Xid (PCI:0000:07:00): 31, pid=7, name=NVRM: Xid (PCI:0000:08:00): 79, x", at + " 31"},
 		{"a file of that name", "4,1,2,-;EXT4-fs (loop0): mounted NVRM: Xid (PCI:0000:07:00): 79, ", ""},
+		{"a program's own record", "12,12345,67890123,-;NVRM: Xid (PCI:0000:07:00): 79, pid=1234, name=python, x", ""},
 		{"a semicolon before it", "mounted /x;NVRM: Xid (PCI:0000:07:00): 79, ", ""},
 		{"a further line of a record", " NVRM: Xid (PCI:0000:07:00): 79, ", ""},
 		{"other words of the driver", "NVRM: GPU at PCI:0000:07:00: GPU-5ae6a4d2-2f1c-4b7e-8d0f-0a1b2c3d4e5f", ""},
@@ -56,6 +61,9 @@ func TestParseLine(t *testing.T) {
 		got := ""
 		if ok {
 			got = fmt.Sprintf("%s%s %d", l.Place.PCI, l.Place.UUID, l.Code)
+			if l.Instance != gpu.NoInstance {
+				got += fmt.Sprintf(" in %d", l.Instance)
+			}
 		}
 		if got != c.want {
 			t.Errorf("%s: %q gives %q, want %q", c.name, c.line, got, c.want)
@@ -86,7 +94,11 @@ func FuzzXIDLine(f *testing.F) {
 		if byPCI, byUUID := pci.MatchString(string(l.Place.PCI)), uuid.MatchString(string(l.Place.UUID)); byPCI == byUUID {
 			t.Fatalf("%q is of the GPU %+v", s, l.Place)
 		}
-		plain := fmt.Sprintf("NVRM: Xid (%s%s): %d, x", l.Place.PCI, l.Place.UUID, l.Code)
+		instance := ""
+		if l.Instance != gpu.NoInstance {
+			instance = fmt.Sprintf(" GPU-I:%02d", l.Instance)
+		}
+		plain := fmt.Sprintf("NVRM: Xid (%s%s%s): %d, x", l.Place.PCI, l.Place.UUID, instance, l.Code)
 		if again, ok := ParseLine(plain); !ok || again != l {
 			t.Fatalf("%q gives %+v, and %q gives %+v", s, l, plain, again)
 		}

@@ -30,8 +30,8 @@ type ReaderConfig struct {
 	Path string
 	// Find gives the GPU at a place, false while none is known there.
 	Find func(Place) (gpu.UUID, bool)
-	// Count takes each error. It must not block; Counter.Kmsg is one.
-	Count func(uuid gpu.UUID, code uint64, at time.Time)
+	// Count takes each error, with when it was read. It must not block.
+	Count func(uuid gpu.UUID, l Line, at time.Time)
 	// Log may be nil.
 	Log *slog.Logger
 	// Clock is for the time of an error; time.Now when nil.
@@ -178,7 +178,7 @@ func (r *Reader) take(text string) {
 func (r *Reader) count(w waiting) bool {
 	uuid, ok := r.cfg.Find(w.Place)
 	if ok {
-		r.cfg.Count(uuid, w.Code, w.at)
+		r.cfg.Count(uuid, w.Line, w.at)
 	}
 	return ok
 }

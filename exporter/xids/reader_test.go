@@ -46,10 +46,10 @@ func (r *rig) find(p Place) (gpu.UUID, bool) {
 	return uuid, ok
 }
 
-func (r *rig) count(uuid gpu.UUID, code uint64, _ time.Time) {
+func (r *rig) count(uuid gpu.UUID, l Line, _ time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counted = append(r.counted, fmt.Sprintf("%s %d", uuid, code))
+	r.counted = append(r.counted, fmt.Sprintf("%s %d", uuid, l.Code))
 }
 
 // know sets the GPUs of the inventory.

@@ -60,7 +60,7 @@ func TestChildMonitored(t *testing.T) {
 	xids := make(chan uint64, 10)
 	m := gpu.NewMonitor(gpu.MonitorConfig{
 		Driver: nvml.New(nvml.Options{Library: n.Library()}), SysRoot: n.Root("sys"), ProcRoot: n.Root("proc"),
-		XID: func(_ gpu.UUID, code uint64, _ time.Time) { xids <- code },
+		XID: func(_ gpu.UUID, e gpu.Event, _ time.Time) { xids <- e.XID },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
