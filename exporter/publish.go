@@ -35,11 +35,11 @@ func (s *sampler) show(now time.Time) {
 	codes := lastCodes(set.XIDs)
 	v, unknown := s.view(), [3]float64{-1, -1, -1}
 	for id, e := range s.entities {
-		_, down := set.Down[id.GPU]
+		why, down := set.Down[id.GPU]
 		n, d := e.age(s.plan, now, down)
 		s.nvml.stale += n
 		s.dcgm.stale += d
-		set.Values[id] = e.show(v, s.reasons.xid(id, codes))
+		set.Values[id] = e.show(v, lastXID(id, codes, why))
 		m := measures(set, id)
 		if m != unknown {
 			e.ring.add(now, m)
@@ -102,22 +102,22 @@ func lastCodes(xids []sample.XID) map[gpu.UUID]sample.XID {
 }
 
 // reasons are the absences that the sampler itself gives. Each is one value, so that nothing is made anew each second.
-type reasons struct{ unread, noXID, noNVML *gpu.Absence }
+type reasons struct{ unread, noNVML *gpu.Absence }
 
 func newReasons() reasons {
 	return reasons{
 		unread: &gpu.Absence{Code: gpu.NoData, Text: "it was not read yet"},
 		noNVML: &gpu.Absence{Code: gpu.NoSource, Text: "NVML does not tell it"},
-		noXID:  &gpu.Absence{Code: gpu.NoData, Text: "no XID error since the agent started"},
 	}
 }
 
-// xid is the field XIDErrors. Errors are counted for a GPU as a whole, whichever of its instances they hit.
-func (r reasons) xid(id gpu.Entity, codes map[gpu.UUID]sample.XID) sample.Value {
-	x, ok := codes[id.GPU]
-	if !ok {
-		return sample.Value{Absent: r.noXID}
+// lastXID is the field XIDErrors: 0 before the first error, as dcgm-exporter has it. Errors are counted for a GPU as a whole, whichever
+// of its instances they hit. Of a GPU that is down, for this reason, gpu_xid_errors_total tells.
+func lastXID(id gpu.Entity, codes map[gpu.UUID]sample.XID, down string) sample.Value {
+	if down != "" {
+		return sample.Value{Absent: &gpu.Absence{Code: gpu.Lost, Text: down}}
 	}
+	x := codes[id.GPU]
 	return sample.Value{V: float64(x.Code), At: x.Last, Source: nvmlSource}
 }
 

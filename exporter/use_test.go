@@ -153,7 +153,7 @@ func TestDescribe(t *testing.T) {
 		if a := rows["DCGM_FI_DEV_MEMORY_TEMPnot_supported"]; a.Count != 8 || a.Text != "no sensor" {
 			t.Errorf("%+v", a)
 		}
-		if a := rows["DCGM_FI_DEV_XID_ERRORSno_data"]; a.Of != 8 {
+		if a := rows["DCGM_FI_DEV_XID_ERRORSlost"]; a.Count != 1 || a.Of != 8 {
 			t.Errorf("%+v", a)
 		}
 		if a := rows["DCGM_FI_DEV_FB_USEDstale"]; a.Count != 7 || a.First[0] != "GPU 3 instance 1" {

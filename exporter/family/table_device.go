@@ -21,7 +21,7 @@ func identity() []row {
 		{field: 82, classic: "DEV_INFOROM_IMAGE_VER", later: "DEV_INFOROM_IMAGE_VERSION", kind: Label, loop: Static, nvml: "GetInforomImageVersion", help: "Version of the inforom's image"},
 		{field: 85, classic: "DEV_VBIOS_VERSION", kind: Label, loop: Static, nvml: "GetVbiosVersion", help: "Version of the video BIOS"},
 		{field: 300, classic: "DEV_ECC_CURRENT", later: "DEV_ECC_MODE", kind: Gauge, loop: Slow, nvml: "GetEccMode", help: "Whether ECC is on"},
-		{field: 526, classic: "DEV_VGPU_LICENSE_STATUS", kind: Gauge, loop: Slow, on: true, help: "Whether the vGPU has its licence; vGPUs alone have this"},
+		{field: 526, classic: "DEV_VGPU_LICENSE_STATUS", kind: Gauge, loop: Slow, nvml: "GetGridLicensableFeatures", on: true, help: "Whether the vGPU has its licence; vGPUs alone have this"},
 	}
 }
 

@@ -120,6 +120,13 @@ func modeQueries() map[string]ask {
 			current, _, ret := h.GetMigMode()
 			return number(current, ret)
 		}},
+		"vGPU licence": {"nvmlDeviceGetGridLicensableFeatures_v4", func(h nv.Device) (answer, nv.Return) {
+			f, ret := h.GetGridLicensableFeatures()
+			if ret == nv.SUCCESS && (f.IsGridLicenseSupported == 0 || f.LicensableFeaturesCount == 0) {
+				ret = nv.ERROR_NOT_SUPPORTED // a GPU that is no vGPU
+			}
+			return number(f.GridLicensableFeatures[0].FeatureState, ret)
+		}},
 		"utilization": {"nvmlDeviceGetUtilizationRates", func(h nv.Device) (answer, nv.Return) {
 			u, ret := h.GetUtilizationRates()
 			return numbers(ret, uint64(u.Gpu), uint64(u.Memory))

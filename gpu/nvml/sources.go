@@ -98,6 +98,7 @@ func deviceSources() map[gpu.Field][]source {
 		114: {query("largest memory clock")},
 		140: {field(nv.FI_DEV_MEMORY_TEMP)},
 		150: {query("temperature"), query("temperature by sensor")},
+		526: {query("vGPU licence")},
 		151: {query("memory temperature limit")},
 		152: {query("GPU temperature limit")},
 		153: {query("temperature margin")},
