@@ -2,7 +2,6 @@ package process
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,24 +124,25 @@ func (n *node) swap(old, next string) time.Duration {
 		n.t.Fatal(err)
 	}
 	labels := fmt.Sprintf("GPU_I_PROFILE=%s,GPU_I_ID=%d", next, id)
-	p := n.awaitPage(next+" in place of "+old, func(p page) bool { return len(p.series("DCGM_FI_DEV_FB_USED", labels)) == 1 })
+	n.awaitPage(next+" in place of "+old, func(p page) bool { return len(p.series("DCGM_FI_DEV_FB_USED", labels)) == 1 && p.nothingOf(old) })
 	took := time.Since(began)
-	n.nothingOf(p, old)
-	p = n.awaitPage("DCGM's series of "+next, func(p page) bool {
+	p := n.awaitPage("DCGM's series of "+next, func(p page) bool {
 		return len(p.series(onlyDCGM, labels)) == 1 && len(p.series(onlyDCGM, "")) == 2
 	})
-	n.nothingOf(p, old)
+	if !p.nothingOf(old) {
+		n.t.Errorf("the %s that is gone is there again:\n%s", old, p.text)
+	}
 	return took
 }
 
-// nothingOf looks that no family has a series of an instance that is gone.
-func (n *node) nothingOf(p page, profile string) {
-	n.t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(p.families)) {
+// nothingOf says whether no family has a series of an instance that is gone.
+func (p page) nothingOf(profile string) bool {
+	for name := range p.families {
 		if len(p.series(name, "GPU_I_PROFILE="+profile)) > 0 {
-			n.t.Errorf("%s has a series of the %s that is gone", name, profile)
+			return false
 		}
 	}
+	return true
 }
 
 // worker is the pid of DCGM's process: the agent has no other.

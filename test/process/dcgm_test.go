@@ -193,7 +193,11 @@ func endure(t *testing.T, h harm) string {
 	n.gone()
 	n.await("the reason", func(s agent.Status) bool { return strings.Contains(whyAbsent(s, onlyDCGM), h.reason) })
 	if h.workers > 0 {
-		n.await("other workers", func(s agent.Status) bool { return dcgmSource(s).Restarts >= h.workers })
+		// A worker that hangs at its start is given half a minute.
+		n.awaitPageFor(2*patience, "other workers", func(p page) bool {
+			s := p.series("gpu_source_restarts_total", "source=dcgm")
+			return len(s) == 1 && number(s[0]) >= float64(h.workers)
+		})
 	} else if !pause(t.Context(), 2*time.Second) {
 		return ""
 	}

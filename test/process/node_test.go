@@ -28,6 +28,7 @@ type node struct {
 	dir     string
 	config  string
 	args    []string // more arguments for its agents
+	listen  string   // where they serve the metrics; empty: nowhere
 	log     *lines
 	stays   stays
 }
@@ -72,7 +73,7 @@ func prepare(t *testing.T, w wanted) *node {
 // start starts an agent on the state of the one before.
 func (n *node) start() {
 	n.t.Helper()
-	a, err := Start(context.Background(), Options{Binary: binary, Dir: n.dir, Sim: n.sim, Kubelet: n.kubelet, Config: n.config, Args: n.args, Log: n.log})
+	a, err := Start(context.Background(), Options{Binary: binary, Dir: n.dir, Sim: n.sim, Kubelet: n.kubelet, Config: n.config, Args: n.args, Listen: n.listen, Log: n.log})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -151,7 +152,8 @@ func (n *node) offers(want map[string][]string) {
 			return false
 		}
 		for r, ids := range want {
-			if n.kubelet.Allocatable(r) != int64(len(ids)) {
+			lists := n.kubelet.Lists(r) // a list is in force a moment before it is in the history
+			if n.kubelet.Allocatable(r) != int64(len(ids)) || len(lists) == 0 || lists[len(lists)-1].Healthy() != len(ids) {
 				return false
 			}
 		}
