@@ -24,7 +24,7 @@ const (
 	scrapes       = 10_000
 	layoutChanges = 1_000
 	layoutPause   = 100 * time.Millisecond // between two changes, so that the agent sees each
-	warmUp        = 1_000 // scrapes, and a tenth of it layout changes, before the memory counts as settled
+	warmUp        = 1_000                  // scrapes, and a tenth of it layout changes, before the memory counts as settled
 )
 
 // full is a node of 8 GPUs in 7 slices each, all of which work.
@@ -236,7 +236,7 @@ func (b *bed) wear(ctx context.Context, s *scraper, scrapes, changes int) error 
 		if err := b.sim.DestroyInstance(ctx, gpu, in.GI); err != nil {
 			return err
 		}
-		start := uint32(in.Placement.Start)
+		start := in.Placement.Start
 		if _, _, err := b.sim.CreateInstance(ctx, gpu, slots().divide, &start); err != nil {
 			return err
 		}
@@ -275,12 +275,17 @@ func metrics(ctx context.Context, dir, binary string, runs int, rest time.Durati
 		}
 		quiet[n.name] = [2]float64{cpu, calls}
 	}
-	reportScrapes(all, f, quiet)
+	alone, err := samplerAlone(ctx)
+	if err != nil {
+		return err
+	}
+	reportScrapes(all, f, quiet, alone)
 	return nil
 }
 
-// reportScrapes prints the table and the proofs; quiet has the CPU and calls of agents that do not measure, by node.
-func reportScrapes(all []scrapeFigures, h100 scrapeFigures, quiet map[string][2]float64) {
+// reportScrapes prints the table and the proofs; quiet has the CPU and calls of agents that do not measure, by node;
+// alone is the sampler's own time for a second.
+func reportScrapes(all []scrapeFigures, h100 scrapeFigures, quiet map[string][2]float64, alone time.Duration) {
 	slack := 1.0
 	if os.Getenv("CI") != "" {
 		slack = 10
@@ -318,8 +323,8 @@ func reportScrapes(all []scrapeFigures, h100 scrapeFigures, quiet map[string][2]
 	_ = w.Flush()
 	fmt.Printf("%s 3.6a: scrape of %s, median of %d: p50 %.2f ms, p99 %.2f ms (not packed: %.2f ms; a server with the page ready: p50 %.2f, p99 %.2f ms); %d bytes, %d packed, %.0f allocations\n",
 		word[p99 <= slack*10], full().name, len(all), p50, p99, plain, ref50, ref99, first.bytes, first.packed, allocations)
-	fmt.Printf("%s 3.6b: the sampler makes %.2f driver calls a second for each GPU and instance of %s and takes %.2f %% of a core with the simulator's socket; of %s %.2f calls and %.2f %%. The whole agent makes %.2f and %.2f calls and takes %.2f and %.2f %%\n",
-		word[max(calls-slots[1], h100.calls-whole[1]) <= 6], calls-slots[1], full().name, cpu-slots[0], hopper().name, h100.calls-whole[1], h100.cpu-whole[0], calls, h100.calls, cpu, h100.cpu)
+	fmt.Printf("%s 3.6b: the sampler makes %.2f driver calls a second for each GPU and instance of %s and takes %.2f %% of a core with the simulator's socket, %.2f %% by itself; of %s %.2f calls and %.2f %%. The whole agent makes %.2f and %.2f calls and takes %.2f and %.2f %%\n",
+		word[max(calls-slots[1], h100.calls-whole[1]) <= 6], calls-slots[1], full().name, cpu-slots[0], 100*alone.Seconds(), hopper().name, h100.calls-whole[1], h100.cpu-whole[0], calls, h100.calls, cpu, h100.cpu)
 	if first.late > 0 {
 		const growth = 4 // MiB: what the garbage collector's rhythm moves
 		fmt.Printf("%s 3.6c: private memory at most %.1f MiB; after %d scrapes and %d layout changes %.1f MiB, after a tenth of that %.1f MiB\n",
