@@ -39,7 +39,7 @@ func (a *Agent) newMeters(c config.Config, o *owner) *meters {
 	m := &meters{collectors: newCollectorsFile(a.log)}
 	m.settings = gpu.NewFeed(m.collectors.settings(c))
 	m.engine = dcgm.New(dcgm.Config{
-		Library: dcgmSettings.Library, DriverRoot: p.DriverRoot, Host: dcgmSettings.Host, Memory: dcgmSettings.Memory, Fast: c.Metrics.Fast, Log: a.log,
+		Library: dcgmSettings.Library, NVML: p.NVMLLibrary, DriverRoot: p.DriverRoot, Host: dcgmSettings.Host, Memory: dcgmSettings.Memory, Fast: c.Metrics.Fast, Log: a.log,
 	})
 	m.exporter = exporter.New(exporter.Config{
 		Log: a.log, Node: nodeName(p), Settings: m.settings, Snapshots: a.monitor.Snapshots(), Driver: a.monitor, Engine: m.engine,
