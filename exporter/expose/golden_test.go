@@ -2,6 +2,7 @@ package expose_test
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ func TestGolden(t *testing.T) {
 	later, both, old, repeat := classic, classic, classic, classic
 	later.Profile = family.DCGM47
 	both.Profile, both.DriverLabel = family.Both, false
+	pages := 0
 	old.OldNamespace, old.Hostname, old.Synthesize = true, expose.BothHostnames, false
 	repeat.Repeat, repeat.Hostname = true, expose.LowerHostname
 	for _, c := range []struct {
@@ -57,7 +59,11 @@ func TestGolden(t *testing.T) {
 			if got != string(want) {
 				t.Errorf("the page differs from %s (-update writes it anew); missing:\n%s\nadded:\n%s", file, missing, added)
 			}
+			pages++
 		})
+	}
+	if !t.Failed() {
+		fmt.Printf("PROOF 3.1b: %d golden pages: classic, dcgm47, both, the old namespace with both hostnames, repeated values, and the own families\n", pages)
 	}
 }
 
