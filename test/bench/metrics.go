@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 
@@ -10,20 +12,29 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// handlerP99 is the upper bound, in seconds, of the bucket that the 99th percentile of a method's durations is in, as the agent counts
-// them around its handler.
-func (b *bed) handlerP99(ctx context.Context, resource, method string) (float64, error) {
+// page is what a scrape gets as text.
+func (b *bed) page(ctx context.Context) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.metrics+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	return io.ReadAll(resp.Body)
+}
+
+// handlerP99 is the upper bound, in seconds, of the bucket that the 99th percentile of a method's durations is in, as the agent counts
+// them around its handler.
+func (b *bed) handlerP99(ctx context.Context, resource, method string) (float64, error) {
+	page, err := b.page(ctx)
+	if err != nil {
+		return 0, err
+	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
 	if err != nil {
 		return 0, err
 	}

@@ -99,16 +99,7 @@ func (s *scraper) many(ctx context.Context, n int, plain bool) (p50, p99 float64
 
 // value reads one number without labels from the agent's page.
 func (b *bed) value(ctx context.Context, name string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.metrics+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	page, err := io.ReadAll(resp.Body)
+	page, err := b.page(ctx)
 	if err != nil {
 		return 0, err
 	}
