@@ -18,8 +18,8 @@ type Place struct {
 type Line struct {
 	Place Place
 	Code  uint64
-	// Instance is the GPU instance that was hit; gpu.NoInstance where the log names none.
-	Instance uint32
+	// Instance and Compute are the GPU instance and the compute instance that were hit; gpu.NoInstance where the log names none.
+	Instance, Compute uint32
 }
 
 // ParseLine reads one line of the kernel log, with or without the header of /dev/kmsg or the time of dmesg before it.
@@ -27,6 +27,7 @@ type Line struct {
 //
 //	NVRM: Xid (PCI:0000:07:00): 79, pid=1234, name=python, GPU has fallen off the bus.
 //	NVRM: Xid (PCI:0000:07:00 GPU-I:05): 94, pid=1234, name=python, Contained: ...
+//	NVRM: Xid (PCI:0000:07:00 GPU-I:05 GPU-CI:00): 13, pid=1234, name=python, ...
 //	NVRM: Xid (0000:07:00): 31, Ch 00000010, ...
 //
 // They have to begin so: names of processes and of files are in the log too, and anybody may choose them. What a program wrote
@@ -52,7 +53,10 @@ func ParseLine(s string) (Line, bool) {
 	if err != nil || code == 0 || end < len(rest) && !strings.ContainsRune(",.; \r", rune(rest[end])) {
 		return Line{}, false
 	}
-	l.Code, l.Instance = code, parseInstance(where)
+	l.Code, l.Instance, l.Compute = code, parseInstance(where, "GPU-I:"), gpu.NoInstance
+	if l.Instance != gpu.NoInstance {
+		l.Compute = parseInstance(where, "GPU-CI:")
+	}
 	return l, true
 }
 
@@ -99,7 +103,7 @@ func fromKernel(head string) bool {
 	return err == nil && n < 8
 }
 
-// parsePlace reads what is between the parentheses. A GPU instance may follow the address.
+// parsePlace reads what is between the parentheses. Instances may follow the address.
 func parsePlace(s string) (Place, bool) {
 	s, _, _ = strings.Cut(s, " ")
 	if strings.HasPrefix(s, "GPU-") {
@@ -114,11 +118,11 @@ func parsePlace(s string) (Place, bool) {
 	return Place{PCI: pci}, ok
 }
 
-// parseInstance finds the GPU instance behind the address, " GPU-I:05" and maybe " GPU-CI:00". The driver writes it as a decimal
-// number (open-gpu-kernel-modules, kernel_rc.c).
-func parseInstance(s string) uint32 {
+// parseInstance finds an instance behind the address, " GPU-I:05" and maybe " GPU-CI:00". The driver writes decimal numbers
+// (open-gpu-kernel-modules, kernel_rc.c).
+func parseInstance(s, name string) uint32 {
 	for _, word := range strings.Fields(s)[1:] {
-		if text, ok := strings.CutPrefix(word, "GPU-I:"); ok {
+		if text, ok := strings.CutPrefix(word, name); ok {
 			if n, err := strconv.ParseUint(text, 10, 32); err == nil {
 				return uint32(n)
 			}

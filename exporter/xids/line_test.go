@@ -22,7 +22,8 @@ func TestParseLine(t *testing.T) {
 		{"dmesg with a caller", "[  123.456789] [  T1234] NVRM: Xid (PCI:0000:07:00): 31, Ch 00000010", at + " 31"},
 		{"nobody's process", "NVRM: Xid (PCI:0000:3b:00): 13, pid='<unknown>', name=<unknown>, Graphics Exception", "0000:3b:00.0 13"},
 		{"an instance", "NVRM: Xid (PCI:0000:07:00 GPU-I:05): 94, pid=1, name=x, Contained", at + " 94 in 5"},
-		{"a compute instance", "NVRM: Xid (PCI:0000:07:00 GPU-I:11 GPU-CI:00): 13, pid=1, name=x", at + " 13 in 11"},
+		{"a compute instance", "NVRM: Xid (PCI:0000:07:00 GPU-I:11 GPU-CI:00): 13, pid=1, name=x", at + " 13 in 11/0"},
+		{"a compute instance alone", "NVRM: Xid (PCI:0000:07:00 GPU-CI:00): 13, pid=1, name=x", at + " 13"},
 		{"an instance that is none", "NVRM: Xid (PCI:0000:07:00 GPU-I:x): 94, pid=1, name=x", at + " 94"},
 		{"a function", "NVRM: Xid (PCI:0000:07:00.0): 79, x", at + " 79"},
 		{"upper case", "NVRM: Xid (PCI:0000:3B:1F): 79, x", "0000:3b:1f.0 79"},
@@ -64,6 +65,9 @@ func TestParseLine(t *testing.T) {
 			if l.Instance != gpu.NoInstance {
 				got += fmt.Sprintf(" in %d", l.Instance)
 			}
+			if l.Compute != gpu.NoInstance {
+				got += fmt.Sprintf("/%d", l.Compute)
+			}
 		}
 		if got != c.want {
 			t.Errorf("%s: %q gives %q, want %q", c.name, c.line, got, c.want)
@@ -77,6 +81,7 @@ func FuzzXIDLine(f *testing.F) {
 		"4,12345,67890123,-;NVRM: Xid (PCI:0000:07:00): 79, pid=1234, name=python, GPU has fallen off the bus.\n SUBSYSTEM=pci\n DEVICE=+pci:0000:07:00.0",
 		"[  1.5] NVRM: Xid (PCI:0000:07:00 GPU-I:05): 94, pid='<unknown>', name=<unknown>, Contained",
 		"NVRM: Xid (GPU-5ae6a4d2-2f1c-4b7e-8d0f-0a1b2c3d4e5f): 48, x",
+		"NVRM: Xid (PCI:0000:07:00 GPU-I:11 GPU-CI:02): 13, x",
 		"NVRM: Xid (07:1f.7): 4294967295",
 	} {
 		f.Add(s)
@@ -97,6 +102,9 @@ func FuzzXIDLine(f *testing.F) {
 		instance := ""
 		if l.Instance != gpu.NoInstance {
 			instance = fmt.Sprintf(" GPU-I:%02d", l.Instance)
+		}
+		if l.Compute != gpu.NoInstance {
+			instance += fmt.Sprintf(" GPU-CI:%02d", l.Compute)
 		}
 		plain := fmt.Sprintf("NVRM: Xid (%s%s%s): %d, x", l.Place.PCI, l.Place.UUID, instance, l.Code)
 		if again, ok := ParseLine(plain); !ok || again != l {

@@ -23,10 +23,10 @@ const (
 
 // sighting is an XID as one of the two sources has it.
 type sighting struct {
-	gpu      gpu.UUID
-	code     uint64
-	instance uint32 // gpu.NoInstance where that source names none
-	at       time.Time
+	gpu               gpu.UUID
+	code              uint64
+	instance, compute uint32 // gpu.NoInstance where that source names none
+	at                time.Time
 }
 
 // same reports whether the other source can mean the same error. Only what both say can differ.
@@ -36,7 +36,7 @@ func (s sighting) same(o sighting) bool {
 
 // like reports whether health takes them for the same.
 func (s sighting) like(o sighting) bool {
-	return s.gpu == o.gpu && s.code == o.code && s.instance == o.instance
+	return s.gpu == o.gpu && s.code == o.code && s.instance == o.instance && s.compute == o.compute
 }
 
 // Missed finds the errors that the kernel log alone told: the driver hands over the last of several XIDs that come together,
@@ -58,12 +58,12 @@ func NewMissed(catalogue xid.Catalogue, tell func(ctx context.Context, uuid gpu.
 
 // Event takes an event of the driver. It does not wait.
 func (m *Missed) Event(uuid gpu.UUID, e gpu.Event, at time.Time) {
-	m.pair(&m.lines, &m.events, sighting{uuid, e.XID, e.GPUInstance, at})
+	m.pair(&m.lines, &m.events, sighting{uuid, e.XID, e.GPUInstance, e.ComputeInstance, at})
 }
 
 // Line takes a line of the kernel log. It does not wait.
 func (m *Missed) Line(uuid gpu.UUID, l Line, at time.Time) {
-	m.pair(&m.events, &m.lines, sighting{uuid, l.Code, l.Instance, at})
+	m.pair(&m.events, &m.lines, sighting{uuid, l.Code, l.Instance, l.Compute, at})
 	select {
 	case m.wake <- struct{}{}:
 	default:
@@ -78,7 +78,7 @@ func (m *Missed) pair(others, own *[]sighting, s sighting) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.events = slices.DeleteFunc(m.events, func(e sighting) bool { return s.at.Sub(e.at) > remembered })
-	at := slices.IndexFunc(*others, s.like)
+	at := slices.IndexFunc(*others, func(o sighting) bool { return s.same(o) && s.instance == o.instance })
 	if at < 0 {
 		at = slices.IndexFunc(*others, s.same)
 	}
@@ -120,7 +120,7 @@ func (m *Missed) Run(ctx context.Context) error {
 	for {
 		missed, next := m.due(time.Now())
 		for _, s := range missed {
-			m.tell(ctx, s.gpu, gpu.Event{Kind: gpu.EventXID, XID: s.code, GPUInstance: s.instance, ComputeInstance: gpu.NoInstance}, s.at)
+			m.tell(ctx, s.gpu, gpu.Event{Kind: gpu.EventXID, XID: s.code, GPUInstance: s.instance, ComputeInstance: s.compute}, s.at)
 		}
 		var timer <-chan time.Time
 		if !next.IsZero() {

@@ -30,6 +30,9 @@ func (e *ears) take(_ context.Context, uuid gpu.UUID, ev gpu.Event, at time.Time
 	if ev.GPUInstance != gpu.NoInstance {
 		s += fmt.Sprintf(" in %d", ev.GPUInstance)
 	}
+	if ev.ComputeInstance != gpu.NoInstance {
+		s += fmt.Sprintf("/%d", ev.ComputeInstance)
+	}
 	e.told, e.last = append(e.told, s), at
 }
 
@@ -67,7 +70,7 @@ func (e *ears) event(code uint64, instance uint32) {
 }
 
 func (e *ears) line(code uint64, instance uint32) {
-	e.Line("GPU-1", Line{Code: code, Instance: instance}, time.Now())
+	e.Line("GPU-1", Line{Code: code, Instance: instance, Compute: gpu.NoInstance}, time.Now())
 }
 
 func TestMissed(t *testing.T) {
@@ -89,6 +92,7 @@ func TestMissed(t *testing.T) {
 		{"two instances at once", func(e *ears) { e.line(94, 1); e.line(94, 2); e.event(94, 2) }, []string{"GPU-1 94 in 1"}},
 		{"two instances at once, the driver in between", func(e *ears) { e.line(94, 1); e.event(94, 2); e.line(94, 2) }, []string{"GPU-1 94 in 1"}},
 		{"an instance and the whole", func(e *ears) { e.line(94, whole); e.line(94, 2); e.event(94, 2) }, []string{"GPU-1 94"}},
+		{"a compute instance", func(e *ears) { e.Line("GPU-1", Line{Code: 94, Instance: 2, Compute: 1}, time.Now()) }, []string{"GPU-1 94 in 2/1"}},
 		{"an event of long ago", func(e *ears) { e.event(95, whole); time.Sleep(time.Minute); e.line(95, whole) }, []string{"GPU-1 95"}},
 		{"a storm hides nothing", func(e *ears) {
 			for range 3 * maxSightings {
@@ -180,7 +184,7 @@ func TestMissedIsWhatNoEventTold(t *testing.T) {
 				m.Event("GPU-1", gpu.Event{XID: code, GPUInstance: gpu.NoInstance}, at(0))
 				ahead[code]--
 			} else {
-				m.Line("GPU-1", Line{Code: code, Instance: gpu.NoInstance}, at(0))
+				m.Line("GPU-1", Line{Code: code, Instance: gpu.NoInstance, Compute: gpu.NoInstance}, at(0))
 				ahead[code]++
 			}
 		}
