@@ -44,6 +44,7 @@ type division struct {
 	entity  gpu.Entity
 	use     sample.Part
 	read    bool // the processes are known
+	listed  int  // processes that may be on the entity
 	of      []holder
 	tallies []tally
 	// unknown processes are of no known container, strangers of pods that hold nothing here, mixed of one of several
@@ -59,6 +60,7 @@ func (d *division) count(procs []process) {
 		if elsewhere {
 			continue
 		}
+		d.listed++
 		vague := d.entity.Instance != gpu.NoInstance && instance == gpu.NoInstance
 		at, n := d.find(p)
 		switch {
@@ -166,7 +168,7 @@ func (d *division) noUtil(t tally) *gpu.Absence {
 	case d.use.NoUtil != nil:
 		return d.use.NoUtil
 	case !d.read || t.processes == 0:
-		return d.noProcess(t)
+		return d.noProcess(t, !small(sample.Part{Utilization: d.use.Utilization}))
 	case t.mps:
 		return unattributed("MPS does not measure its clients one by one")
 	case d.entity.Instance != gpu.NoInstance:
@@ -182,23 +184,29 @@ func (d *division) noMemory(t tally) *gpu.Absence {
 	case d.use.NoMB != nil:
 		return d.use.NoMB
 	case !d.read || t.processes == 0:
-		return d.noProcess(t)
+		return d.noProcess(t, !small(sample.Part{MemoryBytes: d.use.MemoryBytes}))
 	case t.unsized:
 		return unattributed("the driver does not tell the memory of its processes")
 	}
 	return nil
 }
 
-// noProcess says whether a container without a known process is known to have none.
-func (d *division) noProcess(t tally) *gpu.Absence {
+// noProcess says whether a container without a known process is known to have none. used: somebody has.
+func (d *division) noProcess(t tally, used bool) *gpu.Absence {
 	switch {
 	case !d.read:
 		return &gpu.Absence{Code: gpu.NoData, Text: "the processes of the GPU were not read yet"}
 	case t.doubt > 0:
 		return unattributed(cmp.Or(d.unresolved(), d.others()))
+	case used && d.listed == 0:
+		return unattributed(noneListed)
 	}
 	return nil
 }
+
+// noneListed is why nobody has a part of an entity whose processes are hidden. The driver tells them by the numbers that they
+// have for who asks: from another pid namespace it sees none.
+const noneListed = "the driver tells of no process, as when hostPID is missing"
 
 func unattributed(text string) *gpu.Absence {
 	return &gpu.Absence{Code: gpu.Unattributed, Text: text}
@@ -208,6 +216,9 @@ func unattributed(text string) *gpu.Absence {
 func (d *division) why() string {
 	if !d.read {
 		return "the processes of the GPU were not read yet"
+	}
+	if d.listed == 0 {
+		return noneListed
 	}
 	reasons := []string{d.unresolved(), d.others()}
 	var mps, instance, unmeasured, unsized bool

@@ -172,6 +172,19 @@ func sharesCases() []sharesCase {
 			shares: map[string]wanted{"a/main": {util: 0.25, mb: 300}, "b/main": {util: 0.25, mb: 300}}, rests: map[gpu.Entity]wanted{whole: {}},
 		},
 		{
+			name: "no process is told though it is in use: no number for anybody", holds: two, use: use(whole, 0.8, 500), procs: procs(),
+			shares: map[string]wanted{
+				"a/main": {noUtil: "not_attributed: the driver tells of no process", noMB: "not_attributed: the driver tells of no process"},
+				"b/main": {noUtil: "not_attributed: the driver tells of no process", noMB: "not_attributed: the driver tells of no process"},
+			},
+			rests: map[gpu.Entity]wanted{whole: {util: 0.8, mb: 500}}, why: "hostPID",
+		},
+		{
+			name: "memory that no process has says nothing of utilization", holds: two, use: use(whole, 0, 500), procs: procs(),
+			shares: map[string]wanted{"a/main": {noMB: "not_attributed"}, "b/main": {noMB: "not_attributed"}},
+			rests:  map[gpu.Entity]wanted{whole: {mb: 500}}, why: "hostPID",
+		},
+		{
 			name: "no process of any kind: nobody uses it", holds: two, use: use(whole, 0, 0), procs: procs(),
 			shares: map[string]wanted{"a/main": {}, "b/main": {}}, rests: map[gpu.Entity]wanted{whole: {}},
 		},
