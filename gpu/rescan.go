@@ -13,7 +13,7 @@ const (
 	// lookAround is between two looks at which devices the kernel driver has.
 	lookAround = 10 * time.Second
 	// searchEvery is how often a session ends because a GPU is missing in it: a GPU that comes back, from a reset say, may be
-	// seen by a new session alone. Seldom, since XIDs get lost between two sessions.
+	// seen by a new session alone. Seldom, since between two sessions only the kernel log tells of XIDs.
 	searchEvery = 5 * time.Minute
 )
 

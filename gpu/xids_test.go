@@ -96,3 +96,57 @@ func TestXIDsOfTheKernelLogAskForALook(t *testing.T) {
 		})
 	})
 }
+
+// While a GPU is let go nobody waits for its events: what the kernel log tells then is there when it is taken up again.
+func TestXIDsOfTheKernelLogWhileQuiesced(t *testing.T) {
+	cfg := roots(t, "boot")
+	bubble(t, func(t *testing.T) {
+		a := gpufake.A100(0)
+		cfg.Driver = gpufake.New(a)
+		run(t, cfg, func(w watched) {
+			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return states(s) == "Healthy" })
+			synctest.Wait()
+			release, err := w.m.Quiesce(t.Context(), a.ID.UUID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.XID(95) // nobody hears it
+			if err := w.m.XID(t.Context(), a.ID.UUID, told(95, gpu.NoInstance), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			release()
+			time.Sleep(time.Minute)
+			if s := w.now(); states(s) != "Unhealthy" || !strings.Contains(s.GPUs[0].Health.Reason, "XID 95") {
+				t.Errorf("%v", describe(s))
+			}
+		})
+	})
+}
+
+// An event that comes after the kernel log was believed prolongs a quarantine by no more than it is late.
+func TestLateEvent(t *testing.T) {
+	cfg := roots(t, "boot")
+	bubble(t, func(t *testing.T) {
+		a := gpufake.A100(0)
+		cfg.Driver = gpufake.New(a)
+		run(t, cfg, func(w watched) {
+			w.within(time.Second, "there", func(s *gpu.Snapshot) bool { return states(s) == "Healthy" })
+			synctest.Wait()
+			logged := time.Now()
+			time.Sleep(3 * time.Second)
+			if err := w.m.XID(t.Context(), a.ID.UUID, told(74, gpu.NoInstance), logged); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			a.XID(74)
+			time.Sleep(29 * time.Second)
+			if states(w.now()) != "Unhealthy" {
+				t.Errorf("before the end of the quarantine: %v", describe(w.now()))
+			}
+			w.within(7*time.Second, "back", func(s *gpu.Snapshot) bool { return states(s) == "Healthy" })
+			if s := w.now(); time.Since(logged) > 41*time.Second {
+				t.Errorf("it took %s: %v", time.Since(logged), describe(s))
+			}
+		})
+	})
+}
