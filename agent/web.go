@@ -53,16 +53,25 @@ func (a *Agent) serveWebOnce(ctx context.Context, p config.Process) error {
 	if err := web.Validate(p.WebConfigFile); err != nil {
 		return fmt.Errorf("web configuration %s: %w", p.WebConfigFile, err)
 	}
-	run := func(s *http.Server) error { return web.ListenAndServe(s, flags, a.log) }
+	serving := func(net.Listener) context.Context { // called once there is something to serve on
+		a.web.Store(nil)
+		return context.WithoutCancel(ctx)
+	}
+	run := func(s *http.Server) error {
+		s.BaseContext = serving
+		return web.ListenAndServe(s, flags, a.log)
+	}
 	if !p.SystemdSocket {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Listen)
 		if err != nil {
 			return err
 		}
 		a.log.Info("serving HTTP", "address", l.Addr().String())
-		run = func(s *http.Server) error { return web.Serve(l, s, flags, slog.New(slog.DiscardHandler)) }
+		run = func(s *http.Server) error {
+			s.BaseContext = serving
+			return web.Serve(l, s, flags, slog.New(slog.DiscardHandler))
+		}
 	}
-	a.web.Store(nil)
 	return serve(ctx, a.webHandler(), answerTime, run)
 }
 

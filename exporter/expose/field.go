@@ -45,6 +45,9 @@ type reading struct {
 	absent            gpu.AbsenceCode // why there is no value; empty when there is one
 }
 
+// percent of a ratio, to a hundredth: what is more is the noise of a sum.
+func percent(ratio float64) float64 { return math.Round(ratio*1e4) / 100 }
+
 // read finds the value of a field for an entity of the plan.
 // Fields with a level of their own are the instances' in MIG mode, the others are the GPU's.
 func (p *page) read(a asked, at int) reading {
@@ -54,7 +57,7 @@ func (p *page) read(a asked, at int) reading {
 	switch {
 	case instance && synthesized:
 		value, absent := p.set.Utilization(e.id)
-		return known(reading{applies: true, value: value * 100, absent: code(absent)})
+		return known(reading{applies: true, value: percent(value), absent: code(absent)})
 	case a.level != family.LevelGPU:
 		if e.divided != instance {
 			return reading{}

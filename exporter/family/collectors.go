@@ -133,8 +133,13 @@ func (p *parser) add(name string, f known, kind Type, help string) {
 		return
 	}
 	p.seen[uint16(f.Field)] = p.line
-	if !strings.HasPrefix(name, "DCGM_") {
+	switch {
+	case !strings.HasPrefix(name, "DCGM_"):
 		p.warn("%s: a name of dcgm-exporter 1.x: exported as %s", name, f.Classic)
+	case name != f.Classic && name == f.Later:
+		p.warn("%s: exported under this name in the profile dcgm47 or both, as %s in classic", name, f.Classic)
+	case name != f.Classic:
+		p.warn("%s: exported as %s", name, f.Classic)
 	}
 	s := Selected{Family: f.Family, Type: kind, Help: help}
 	switch {

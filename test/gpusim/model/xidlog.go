@@ -27,7 +27,7 @@ func (n *Node) logXID(g *gpu, code uint64, gi, ci uint32) {
 	n.xidSeq++
 	where, who := fmt.Sprintf("PCI:%04x:%02x:%02x", g.pci.Domain, g.pci.Bus, g.pci.Device), "pid='<unknown>', name=<unknown>"
 	if gi != NoInstance {
-		where += fmt.Sprintf(" GPU-I:%02x", gi)
+		where += fmt.Sprintf(" GPU-I:%02d", gi)
 	}
 	for _, p := range g.procs {
 		if gi == NoInstance || p.gi != nil && p.gi.id == gi {
