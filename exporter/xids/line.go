@@ -20,7 +20,13 @@ type Line struct {
 	Code  uint64
 	// Instance and Compute are the GPU instance and the compute instance that were hit; gpu.NoInstance where the log names none.
 	Instance, Compute uint32
+	// Graphics: it is of a graphics exception, for which the driver writes many lines at once, one for each SM and register.
+	Graphics bool
 }
+
+// graphicsException is the code of the errors with many lines (seen in leptonai/gpud#46 and vllm-project/vllm#5901: each a few
+// milliseconds after the other).
+const graphicsException = 13
 
 // ParseLine reads one line of the kernel log, with or without the header of /dev/kmsg or the time of dmesg before it.
 // Errors are lines such as
@@ -54,6 +60,7 @@ func ParseLine(s string) (Line, bool) {
 		return Line{}, false
 	}
 	l.Code, l.Instance, l.Compute = code, parseInstance(where, "GPU-I:"), gpu.NoInstance
+	l.Graphics = code == graphicsException && strings.Contains(rest[end:], ", Graphics ")
 	if l.Instance != gpu.NoInstance {
 		l.Compute = parseInstance(where, "GPU-CI:")
 	}

@@ -20,8 +20,10 @@ const (
 	// look is between two looks at a file for what was added, and between two tries to find a GPU.
 	look = time.Second
 	// patience is how long a line waits for its GPU to be known; maxWaiting bounds the lines that do.
-	patience   = time.Minute
-	maxWaiting = 256
+	patience = time.Minute
+	// oneException is how near to each other the lines of one graphics exception are.
+	oneException = time.Second
+	maxWaiting   = 256
 )
 
 // ReaderConfig is what a Reader needs.
@@ -45,6 +47,8 @@ type Reader struct {
 
 	unread  bool      // all of a file that is opened next was written since we began; Run's goroutine
 	waiting []waiting // Run's goroutine
+	// graphics is when the last line of a graphics exception came; Run's goroutine
+	graphics map[Place]time.Time
 
 	mu     sync.Mutex
 	reason string // why nothing is read, empty when all is well; guarded by mu
@@ -65,7 +69,7 @@ func NewReader(c ReaderConfig) *Reader {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	r := &Reader{cfg: c, open: openLog, reason: "the kernel log was not opened yet"}
+	r := &Reader{cfg: c, open: openLog, graphics: map[Place]time.Time{}, reason: "the kernel log was not opened yet"}
 	if c.Path == "" {
 		r.reason = "no kernel log is configured"
 	}
@@ -165,6 +169,13 @@ func (r *Reader) take(text string) {
 		return
 	}
 	w := waiting{l, r.cfg.Clock()}
+	if l.Graphics {
+		last, before := r.graphics[l.Place]
+		r.graphics[l.Place] = w.at
+		if before && w.at.Sub(last) < oneException {
+			return
+		}
+	}
 	switch {
 	case r.count(w):
 	case len(r.waiting) < maxWaiting:

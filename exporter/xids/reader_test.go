@@ -301,3 +301,22 @@ func TestALineWithoutEndTakesNoMemory(t *testing.T) {
 		t.Errorf("the lines after it are %q", got)
 	}
 }
+
+// One graphics exception has a line for each SM and register: it is one error, and the next one is another.
+func TestLinesOfOneExceptionAreOneError(t *testing.T) {
+	path := logFile(t, "")
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, path)
+		r.run()
+		line := func(what string) string {
+			return "3,9,9,-;NVRM: Xid (PCI:0000:07:00): 13, pid=7, name=train, Graphics " + what + "\n"
+		}
+		r.add(line("SM Warp Exception on (GPC 7, TPC 7, SM 0): Illegal Instruction Parameter") + line("Exception: ESR 0x57c730=0xc04000b") + fault)
+		r.pass(time.Second)
+		r.want("the lines of one", "GPU-7 13", "GPU-8 31")
+		r.pass(time.Second)
+		r.add(line("Exception: ESR 0x57c730=0xc04000b"))
+		r.pass(time.Second)
+		r.want("and those of another", "GPU-7 13")
+	})
+}
