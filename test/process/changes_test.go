@@ -74,7 +74,7 @@ func TestHungGPUMetrics(t *testing.T) {
 		up := p.series("gpu_up", "gpu=0")
 		return len(up) == 1 && number(up[0]) == 1 && len(p.series("DCGM_FI_DEV_GPU_UTIL", "gpu=0")) == 1
 	})
-	t.Logf("gpu_up was 0 after %v, the last series ended after %v; %s", fast.Round(100*time.Millisecond), slow.Round(100*time.Millisecond), s.end(t, slack()*maxScrape))
+	t.Logf("gpu_up was 0 after %v, the last series ended after %v; %s", fast.Round(100*time.Millisecond), slow.Round(100*time.Millisecond), s.end(t, crowded()*maxScrape))
 }
 
 // An administrator divides a GPU anew fifty times: the page has the new instance and nothing of the old one, at once, and nothing leaks.
@@ -97,10 +97,10 @@ func TestLayoutChangeMetrics(t *testing.T) {
 		slowest = max(slowest, n.swap(profiles[i%2], profiles[(i+1)%2]))
 	}
 	agentGrew, workerGrew := privateMemory(t, n.agent.PID())-agentHad, privateMemory(t, worker)-workerHad
-	if agentGrew > 6<<20 || workerGrew > 6<<20 || n.worker() != worker {
+	if leaks(agentGrew) || leaks(workerGrew) || n.worker() != worker {
 		t.Errorf("over %d changes the agent grew by %d KiB, DCGM's worker (%d, now %d) by %d KiB", changes, agentGrew>>10, worker, n.worker(), workerGrew>>10)
 	}
-	if slowest > slack()*2*time.Second { // a look at the hardware, and a round of the sampler
+	if slowest > crowded()*2*time.Second { // a look at the hardware, and a round of the sampler
 		t.Errorf("the slowest swap took %v", slowest)
 	}
 	t.Logf("%d changes, the slowest on the page after %v; the agent grew by %d KiB, DCGM's worker by %d KiB",
