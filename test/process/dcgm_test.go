@@ -112,7 +112,7 @@ func TestEngineRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		took := n.gone()
-		if took > slack()*ageBar {
+		if took > crowded()*ageBar {
 			t.Errorf("DCGM's series stay %v after the engine's death", took)
 		}
 		n.await("the reason", func(s agent.Status) bool { return whyAbsent(s, onlyDCGM) != "" && dcgmSource(s).State == "failing" })
