@@ -30,12 +30,22 @@ type told struct {
 // passing reports whether a value may well be there again the next time: until then the last one is told, if it is not too old.
 func passing(a gpu.AbsenceCode) bool { return a == gpu.NoData || a == gpu.NoAnswer || a == gpu.Failed }
 
+// lasting reports whether a source does not have the value at all.
+func lasting(a gpu.AbsenceCode) bool {
+	return a == gpu.NotSupported || a == gpu.NoFunction || a == gpu.NoSource
+}
+
 // take replaces what was said, and keeps an absence that says the same.
 func (t *told) take(r gpu.Reading, source string, at time.Time) (changed bool) {
 	absent := r.Absent
-	if absent != nil && passing(absent.Code) && !t.at.IsZero() && t.value.Absent == nil && t.old == nil {
-		t.failing = absent
-		return false
+	if absent != nil && passing(absent.Code) && !t.at.IsZero() {
+		switch was := t.value.Absent; {
+		case was == nil && t.old == nil:
+			t.failing = absent
+			return false
+		case was != nil && lasting(was.Code): // a call that fails once does not say that the GPU has the field after all
+			return false
+		}
 	}
 	changed = (absent == nil) != (t.value.Absent == nil) || absent != nil && *absent != *t.value.Absent
 	if !changed {

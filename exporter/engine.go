@@ -78,7 +78,8 @@ func (s *sampler) wants() []gpu.Field {
 	case Auto:
 		for _, e := range s.entities {
 			for id, c := range e.cells {
-				if id != family.XIDErrors && c.wantsDCGM() {
+				// What a new instance needs is not known yet: what was needed before goes on, so that DCGM need not begin anew.
+				if id != family.XIDErrors && (c.wantsDCGM() || c.nvml.at.IsZero() && slices.Contains(s.wanted, id)) {
 					need[id] = true
 				}
 			}

@@ -139,3 +139,65 @@ func TestDCGMFirst(t *testing.T) {
 		r.has(e, family.GPUUtil, 203)
 	})
 }
+
+// A new layout is read a moment after it is known. DCGM goes on meanwhile: it would have to begin anew.
+func TestLayoutChangeKeepsDCGM(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, divided(0, 1, 0))
+		r.driver.absent[family.GREngine] = ampere()
+		r.run(t)
+		after(5 * time.Second)
+		told := r.engine.wants
+		r.driver.do(func() { r.driver.slow = 800 * time.Millisecond })
+		for serial := range 3 {
+			r.layout(divided(0, 1, serial+1))
+			after(5 * time.Second)
+		}
+		if r.engine.wants != told || !slices.Contains(r.engine.asked(), family.GREngine) {
+			t.Errorf("DCGM was told %d times more, and is asked for %v", r.engine.wants-told, r.engine.asked())
+		}
+	})
+}
+
+// A call that fails now and then does not say that the GPU has the field after all.
+func TestFailureBesideNotSupported(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		r.driver.absent[family.GREngine] = ampere()
+		r.run(t)
+		after(5 * time.Second)
+		told := r.engine.wants
+		for _, a := range []gpu.Absence{{Code: gpu.Failed, Text: "unknown error"}, ampere(), {Code: gpu.NoData, Text: "two readings"}, ampere()} {
+			r.driver.do(func() { r.driver.absent[family.GREngine] = a })
+			after(5 * time.Second)
+		}
+		if r.engine.wants != told {
+			t.Errorf("DCGM was told %d times more", r.engine.wants-told)
+		}
+	})
+}
+
+// A counter does not go back when its source changes.
+func TestCounterOverSources(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		s := defaults()
+		s.Source = OnlyDCGM
+		r.settings.Set(s)
+		e := uuid(0).Whole()
+		r.driver.set(e, family.TotalEnergy, 1000)
+		r.run(t)
+		r.has(e, family.TotalEnergy, 1000) // NVML's: DCGM is only starting
+		late := of(e, family.TotalEnergy, 990)
+		late.At = late.At.Add(-500 * time.Millisecond)
+		r.engine.tell(late)
+		after(time.Second)
+		r.has(e, family.TotalEnergy, 1000)
+		r.engine.tell(of(e, family.TotalEnergy, 1010))
+		after(time.Second)
+		r.has(e, family.TotalEnergy, 1010)
+		r.engine.tell(of(e, family.TotalEnergy, 5)) // the driver began anew
+		after(time.Second)
+		r.has(e, family.TotalEnergy, 5)
+	})
+}

@@ -47,12 +47,9 @@ func (e *entity) fit(p *plan, divided bool) {
 // age drops what is too old, and counts it. A static value lives as long as its GPU.
 func (e *entity) age(p *plan, now time.Time, down bool) (nvml, dcgm uint64) {
 	for _, c := range e.cells {
-		limit := tooOld * p.period(c.family.Loop)
-		if c.family.Loop == family.Static {
-			limit = 0
-			if down {
-				limit = tooOld * slowPeriod
-			}
+		limit := p.limit(c.family.Loop, now)
+		if limit == 0 && down {
+			limit = tooOld * slowPeriod
 		}
 		if c.nvml.age(now, limit) {
 			nvml++
@@ -73,7 +70,7 @@ func (e *entity) show(v view, xid sample.Value) map[gpu.Field]sample.Value {
 		}
 		is := xid
 		if id != family.XIDErrors {
-			is = c.choose(v)
+			is = e.choose(c, v)
 		}
 		was, ok := e.shown[id]
 		changed = !ok || !same(was, is)
@@ -85,11 +82,22 @@ func (e *entity) show(v view, xid sample.Value) map[gpu.Field]sample.Value {
 	for id, c := range e.cells {
 		next[id] = xid
 		if id != family.XIDErrors {
-			next[id] = c.choose(v)
+			next[id] = e.choose(c, v)
 		}
 	}
 	e.shown = next
 	return next
+}
+
+// choose takes the value of a cell. A counter that comes from another source now does not go back for that: what was shown stays
+// until that source told something newer.
+func (e *entity) choose(c *cell, v view) sample.Value {
+	is := c.choose(v)
+	was, ok := e.shown[c.family.Field]
+	if ok && c.family.Type == family.Counter && is.Absent == nil && was.Absent == nil && was.Source != is.Source && is.V < was.V && is.At.Before(was.At) {
+		return was
+	}
+	return is
 }
 
 // same compares two values; absences by what they say.

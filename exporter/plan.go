@@ -30,6 +30,10 @@ type plan struct {
 	settings Settings
 	fields   map[gpu.Field]family.Family
 	asks     map[askKey]fields
+	// before is the longer fast period of the plan before this one: until then values may be as old as it allowed, for what
+	// read them goes over to the new period one after another.
+	before time.Duration
+	until  time.Time
 }
 
 type askKey struct {
@@ -84,6 +88,38 @@ func (p *plan) period(l family.Loop) time.Duration {
 		return slowPeriod
 	default:
 		return staticPeriod
+	}
+}
+
+// succeed takes over from another plan, nil for none.
+func (p *plan) succeed(old *plan, now time.Time) {
+	if old == nil {
+		return
+	}
+	if p.before = old.fastest(now); p.before > p.settings.Fast {
+		p.until = now.Add(tooOld * p.before)
+	}
+}
+
+// fastest is the fast period that values are held to.
+func (p *plan) fastest(now time.Time) time.Duration {
+	if now.Before(p.until) {
+		return p.before
+	}
+	return p.settings.Fast
+}
+
+// limit is how old the value of a loop may be; 0: as old as it likes.
+func (p *plan) limit(l family.Loop, now time.Time) time.Duration {
+	switch l {
+	case family.Static:
+		return 0
+	case family.Slow:
+		return tooOld * slowPeriod
+	case family.Process:
+		return tooOld * max(processPeriod, p.fastest(now))
+	default:
+		return tooOld * p.fastest(now)
 	}
 }
 

@@ -83,7 +83,7 @@ func (s *sampler) downs(now time.Time) map[gpu.UUID]string {
 func (s *sampler) uses(now time.Time) map[gpu.UUID][]gpu.ProcessUse {
 	out := map[gpu.UUID][]gpu.ProcessUse{}
 	for id := range s.shared {
-		if u := s.units[id]; u != nil && !u.used.IsZero() && now.Sub(u.used) <= tooOld*s.plan.period(family.Process) {
+		if u := s.units[id]; u != nil && !u.used.IsZero() && now.Sub(u.used) <= s.plan.limit(family.Process, now) {
 			out[id] = u.uses
 		}
 	}

@@ -155,6 +155,7 @@ type engine struct {
 	mu     sync.Mutex
 	wanted []gpu.Field
 	wants  int
+	pace   time.Duration
 	feed   *gpu.Feed[*dcgm.Batch]
 }
 
@@ -163,6 +164,19 @@ func (e *engine) Want(fields []gpu.Field) {
 	defer e.mu.Unlock()
 	e.wanted = fields
 	e.wants++
+}
+
+func (e *engine) Pace(fast time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pace = fast
+}
+
+// paced is how often it shall read.
+func (e *engine) paced() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pace
 }
 
 func (e *engine) asked() []gpu.Field {

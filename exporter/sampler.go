@@ -117,7 +117,12 @@ func (s *sampler) configure(ctx context.Context, settings Settings) {
 		s.off()
 		return
 	}
-	s.plan, s.rethink = newPlan(settings), true
+	next := newPlan(settings)
+	next.succeed(s.plan, time.Now())
+	s.plan, s.rethink = next, true
+	if s.cfg.Engine != nil {
+		s.cfg.Engine.Pace(next.settings.Fast)
+	}
 	s.parts.options(ledgerOptions(settings))
 	s.ticker.Reset(s.plan.settings.Fast)
 	for _, u := range s.units {

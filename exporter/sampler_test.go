@@ -280,3 +280,37 @@ func TestGatherer(t *testing.T) {
 		}
 	})
 }
+
+// A shorter period takes effect at once, also for DCGM; values that are as old as the longer one allowed stay until they are read anew.
+func TestShorterPeriod(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		r.driver.absent[family.GREngine] = ampere()
+		s := defaults()
+		s.Fast = 10 * time.Second
+		r.settings.Set(s)
+		r.run(t)
+		e := uuid(0).Whole()
+		after(10 * time.Second)
+		r.engine.tell(of(e, family.GREngine, 0.7))
+		after(19 * time.Second)
+		if r.engine.paced() != s.Fast {
+			t.Errorf("DCGM reads each %s", r.engine.paced())
+		}
+		r.has(e, family.GPUUtil, 203)
+		r.driver.do(func() { r.driver.slow = 400 * time.Millisecond })
+		s.Fast = time.Second
+		r.settings.Set(s)
+		after(time.Millisecond)
+		r.has(e, family.GPUUtil, 203)
+		r.has(e, family.GREngine, 0.7)
+		if r.engine.paced() != s.Fast {
+			t.Errorf("DCGM reads each %s", r.engine.paced())
+		}
+		release := r.driver.block(uuid(0))
+		defer release()
+		after(35 * time.Second)
+		r.lacks(e, family.GREngine, gpu.Stale)
+		r.lacks(e, family.GPUUtil, gpu.Stale)
+	})
+}

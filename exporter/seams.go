@@ -3,6 +3,7 @@ package exporter
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/gpulet/gpulet/exporter/dcgm"
 	"github.com/gpulet/gpulet/exporter/sample"
@@ -20,6 +21,8 @@ type Driver interface {
 type Engine interface {
 	// Want says which fields are read from now on; none: DCGM is not used, and no process runs.
 	Want(fields []gpu.Field)
+	// Pace says how often what changes fast is read from now on.
+	Pace(fast time.Duration)
 	// Batches has the newest values of all GPUs, and the state of the engine.
 	Batches() *gpu.Feed[*dcgm.Batch]
 }

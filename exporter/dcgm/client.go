@@ -21,7 +21,7 @@ type Config struct {
 	Host string
 	// Memory is the most private memory that the worker may have, in bytes; 512 MiB unless set.
 	Memory uint64
-	// Fast is the period of readings and of what changes fast; 1 s unless set.
+	// Fast is the period of readings and of what changes fast, until Pace says another; 1 s unless set.
 	Fast time.Duration
 	// Command is the program and the arguments that start the worker; this program with "dcgm-worker" unless set.
 	Command []string
@@ -47,8 +47,9 @@ type Client struct {
 // task is what the worker shall do. Immutable.
 type task struct {
 	fields   []gpu.Field // ordered
-	holds    int         // reasons to have no worker
-	detached bool        // the engine at Host gave the GPUs up for us, and has to take them back
+	fast     time.Duration
+	holds    int  // reasons to have no worker
+	detached bool // the engine at Host gave the GPUs up for us, and has to take them back
 }
 
 func (t task) needed() bool { return len(t.fields) > 0 || t.detached }
@@ -78,7 +79,7 @@ func New(c Config) *Client {
 	close(idle)
 	return &Client{
 		cfg: c, start: execute(c.Command, c.Log), idle: idle,
-		batches: gpu.NewFeed(&Batch{}), tasks: gpu.NewFeed(task{}),
+		batches: gpu.NewFeed(&Batch{}), tasks: gpu.NewFeed(task{fast: c.Fast}),
 	}
 }
 
@@ -91,6 +92,13 @@ func (c *Client) Want(fields []gpu.Field) {
 	c.change(func(t *task) { t.fields = fields })
 }
 
+// Pace changes the period of readings and of what changes fast, from now on and without a gap.
+func (c *Client) Pace(fast time.Duration) {
+	if fast > 0 {
+		c.change(func(t *task) { t.fast = fast })
+	}
+}
+
 // change replaces the task if f changes it.
 func (c *Client) change(f func(*task)) {
 	c.mu.Lock()
@@ -98,7 +106,7 @@ func (c *Client) change(f func(*task)) {
 	t, _ := c.tasks.Get()
 	n := t
 	f(&n)
-	if n.holds != t.holds || n.detached != t.detached || !slices.Equal(n.fields, t.fields) {
+	if n.fast != t.fast || n.holds != t.holds || n.detached != t.detached || !slices.Equal(n.fields, t.fields) {
 		c.tasks.Set(n)
 	}
 }

@@ -260,3 +260,35 @@ func TestMemory(t *testing.T) {
 		b.within(2*time.Second, "up again", up)
 	})
 }
+
+// Another pace is taken without a new worker and without a gap.
+func TestPace(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		b.c.Pace(200 * time.Millisecond)
+		time.Sleep(time.Second)
+		for range 5 {
+			at, _ := b.c.Batches().Get()
+			if got, took := b.within(time.Second, "another reading", func(n *Batch) bool { return n.At.After(at.At) }); took > 200*time.Millisecond || !got.State.Up {
+				t.Errorf("after %s: %+v", took, got.State)
+			}
+		}
+		if b.count() != 1 {
+			t.Errorf("%d workers", b.count())
+		}
+	})
+}
+
+// An engine whose clock is put back goes on.
+func TestClockPutBack(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		for i := range 10 {
+			b.lib.set(func() { b.lib.frozen = time.Now().Add(-time.Hour) })
+			time.Sleep(time.Minute)
+			if got, _ := b.c.Batches().Get(); !got.State.Up {
+				t.Fatalf("after %d minutes: %+v", i+1, got.State)
+			}
+		}
+	})
+}

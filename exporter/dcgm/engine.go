@@ -55,9 +55,10 @@ func (e *engine) connect(r request) error {
 	return nil
 }
 
-// watch replaces the fields.
-func (e *engine) watch(fields []gpu.Field) {
-	e.fields = fields
+// watch replaces the fields and their pace. The GPUs are looked at anew: what of them can be profiled was not asked while no field
+// needed it.
+func (e *engine) watch(r request) {
+	e.schedule, e.fields, e.looked = newSchedule(r.Fast), r.Fields, time.Time{}
 	e.unwatch()
 }
 
@@ -134,7 +135,7 @@ func (e *engine) lookAtGPUs() error {
 	for i, id := range ids {
 		devices[i] = device{id: id}
 		if j := slices.IndexFunc(e.devices, func(d device) bool { return d.id == id }); j >= 0 {
-			devices[i].uuid = e.devices[j].uuid // a GPU that is lost keeps its name
+			devices[i].uuid = e.devices[j].uuid // a GPU that does not tell now keeps its name
 		}
 	}
 	e.name(devices)
@@ -156,14 +157,13 @@ func (e *engine) lookAtGPUs() error {
 	return nil
 }
 
-// name asks for the UUIDs of GPUs that have none yet, each by itself when one spoils the call for all.
+// name asks for the UUIDs of GPUs, each by itself when one spoils the call for all. Those that have one are asked too: an engine that
+// found the GPUs anew may number them otherwise.
 func (e *engine) name(devices []device) {
 	const uuidField = 54
 	var ask []pair
 	for _, d := range devices {
-		if d.uuid == "" {
-			ask = append(ask, pair{dcgm.FE_GPU, d.id})
-		}
+		ask = append(ask, pair{dcgm.FE_GPU, d.id})
 	}
 	if len(ask) == 0 {
 		return

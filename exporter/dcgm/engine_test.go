@@ -253,3 +253,65 @@ func TestHostArgs(t *testing.T) {
 		}
 	}
 }
+
+// A profiling field that comes later is there with the next reading, and the other pace is taken.
+func TestLaterFields(t *testing.T) {
+	lib := newFakeLibrary(0)
+	e, now := connected(t, lib, 155), time.Now()
+	look(t, e, now)
+	e.watch(request{Fast: 200 * time.Millisecond, Fields: []gpu.Field{155, 1001}})
+	for i := range 3 {
+		now = now.Add(200 * time.Millisecond)
+		lib.set(func() { lib.calls = 0 })
+		got := look(t, e, now)
+		if r := got[gpu.UUID("GPU-0").Whole()][1001]; r.Absent != nil || r.Value != 1001 {
+			t.Errorf("reading %d: %+v", i, r)
+		}
+	}
+}
+
+// What another profiler holds up is there when that is done.
+func TestBusyProfiler(t *testing.T) {
+	lib := newFakeLibrary(0)
+	lib.busy = true
+	e, now := connected(t, lib, 155, 1001, 1002), time.Now()
+	held := 0
+	for i := range 4 {
+		lib.busy = i < 2
+		got := look(t, e, now)[gpu.UUID("GPU-0").Whole()]
+		if r := got[1001]; lib.busy && (r.Absent == nil || r.Absent.Code != gpu.Failed) || !lib.busy && r.Absent != nil || got[155].Absent != nil {
+			t.Errorf("minute %d: %+v", i, r)
+		}
+		held = len(lib.watched)
+		now = now.Add(watchAgain)
+	}
+	e.unwatch()
+	if held == 0 || len(lib.watched) != 0 {
+		t.Errorf("%d things held, %d after", held, len(lib.watched))
+	}
+}
+
+// An engine that gave a GPU another number tells of the GPU that has it now.
+func TestRenumberedGPUs(t *testing.T) {
+	lib := newFakeLibrary(0, 1)
+	e, now := connected(t, lib, 155), time.Now()
+	look(t, e, now)
+	lib.names = map[uint]gpu.UUID{0: "GPU-1", 1: "GPU-0"}
+	got := look(t, e, now.Add(lookPeriod))
+	if got[gpu.UUID("GPU-1").Whole()][155].Value != 155 || got[gpu.UUID("GPU-0").Whole()][155].Value != 1155 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Another instance under the ids of one that is gone is watched anew.
+func TestReusedInstance(t *testing.T) {
+	lib := newFakeLibrary(0)
+	lib.layout = []instance{{id: 3, gpu: 0, nvml: 7, profile: 19}}
+	e, now := connected(t, lib, 1001), time.Now()
+	look(t, e, now)
+	before := e.watches
+	lib.layout = []instance{{id: 3, gpu: 0, nvml: 7, profile: 14}}
+	if look(t, e, now.Add(time.Second)); e.watches == before {
+		t.Error("it is watched as the one before")
+	}
+}

@@ -1,6 +1,8 @@
 package dcgm
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,6 +21,8 @@ type fakeLibrary struct {
 	unknown   []gpu.Field
 	prof      map[uint][]gpu.Field // nil: all can be profiled
 	together  int                  // profiling fields in one watch; 0: any number
+	busy      bool                 // another profiler has the GPUs
+	names     map[uint]gpu.UUID    // of GPUs that have another than fakeUUID's
 	lostGPU   map[uint]bool
 	down      bool // the engine is gone
 	hang      chan struct{}
@@ -123,6 +127,9 @@ func (f *fakeLibrary) watch(_ string, _ dcgm.GroupHandle, fields []gpu.Field, _ 
 	if n := len(fields); f.together > 0 && n > f.together && profiling(fields[0]) {
 		return h, statusError{-38}
 	}
+	if f.busy && profiling(fields[0]) {
+		return h, errors.New("error watching fields: the resource is in use")
+	}
 	f.next++
 	f.watched[f.next] = true
 	h.SetHandle(f.next)
@@ -163,7 +170,7 @@ func (f *fakeLibrary) values(of []pair, fields []gpu.Field, live bool) (out []va
 				v.i = int64(p.id)*100_000 + int64(field)
 			}
 			if live && field == 54 {
-				v.kind, v.s = 's', string(fakeUUID(p.id))
+				v.kind, v.s = 's', string(cmp.Or(f.names[p.id], fakeUUID(p.id)))
 			}
 			if !live && !slices.Contains(f.asked[p], field) {
 				f.asked[p] = append(f.asked[p], field)

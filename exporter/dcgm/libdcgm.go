@@ -133,7 +133,7 @@ func (l *libdcgm) instances() ([]instance, error) {
 	var out []instance
 	for _, e := range h.EntityList[:h.Count] {
 		if e.Entity.EntityGroupId == dcgm.FE_GPU_I && e.Parent.EntityGroupId == dcgm.FE_GPU {
-			out = append(out, instance{id: e.Entity.EntityId, gpu: e.Parent.EntityId, nvml: e.Info.NvmlInstanceId, uuid: gpu.UUID(e.Info.GpuUuid)})
+			out = append(out, instance{id: e.Entity.EntityId, gpu: e.Parent.EntityId, nvml: e.Info.NvmlInstanceId, uuid: gpu.UUID(e.Info.GpuUuid), profile: e.Info.NvmlMigProfileId})
 		}
 	}
 	return out, nil
@@ -161,11 +161,17 @@ func (l *libdcgm) group(name string, of []pair) (dcgm.GroupHandle, error) {
 	if err != nil {
 		return g, err
 	}
+	added := 0
 	for _, p := range of {
-		if err := dcgm.AddEntityToGroup(g, p.group, p.id); err != nil {
-			l.dropGroup(g)
-			return g, err
+		if e := dcgm.AddEntityToGroup(g, p.group, p.id); e != nil {
+			err = e
+			continue
 		}
+		added++
+	}
+	if added == 0 && err != nil {
+		l.dropGroup(g)
+		return g, err
 	}
 	return g, nil
 }
@@ -179,7 +185,7 @@ func (l *libdcgm) watch(name string, of dcgm.GroupHandle, fields []gpu.Field, ev
 		return fg, err
 	}
 	if err := dcgm.WatchFieldsWithGroupEx(fg, of, every.Microseconds(), 3*every.Seconds(), 2); err != nil {
-		_ = dcgm.FieldGroupDestroy(fg)
+		l.unwatch(fg, of) // it may be watched already, and the first measurement have failed
 		return fg, err
 	}
 	return fg, nil

@@ -19,6 +19,7 @@ type pair struct {
 type instance struct {
 	id, gpu, nvml uint
 	uuid          gpu.UUID // of the GPU, empty when DCGM does not tell
+	profile       uint     // another one with the same ids is another instance
 }
 
 // library is what the engine needs of libdcgm, so that its rules can be tried without one. Its errors are a
@@ -34,6 +35,7 @@ type library interface {
 	instances() ([]instance, error)
 	// profiled are the profiling fields that can be measured of a GPU.
 	profiled(id uint) (map[gpu.Field]bool, error)
+	// group leaves out entities that DCGM refuses: they cost themselves.
 	group(name string, of []pair) (dcgm.GroupHandle, error)
 	dropGroup(dcgm.GroupHandle)
 	watch(name string, of dcgm.GroupHandle, fields []gpu.Field, every time.Duration) (dcgm.FieldHandle, error)

@@ -22,7 +22,7 @@ type verb string
 
 const (
 	verbConnect verb = "connect" // to the engine, anew if it is; answers the versions
-	verbWatch   verb = "watch"   // Fields from now on
+	verbWatch   verb = "watch"   // Fields from now on, as often as Fast says
 	verbRead    verb = "read"    // answers Parts
 	verbDetach  verb = "detach"  // the engine gives up its handles of all GPUs, until the next connect with Attach
 )

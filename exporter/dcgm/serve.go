@@ -96,7 +96,7 @@ func (e *engine) answer(r request, now time.Time) answer {
 			a.Library, a.Engine, err = e.lib.versions()
 		}
 	case verbWatch:
-		e.watch(r.Fields)
+		e.watch(r)
 	case verbRead:
 		a.Parts, err = e.read(now)
 	case verbDetach:

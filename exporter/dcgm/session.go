@@ -78,7 +78,7 @@ type engineLostError struct{ trouble }
 func (s *session) connected(ctx context.Context) error {
 	c := s.c.cfg
 	a, err := s.request(ctx, request{
-		Do: verbConnect, place: place{c.Library, c.NVML, c.DriverRoot}, Host: c.Host, Memory: c.Memory, Fast: c.Fast, Attach: s.task.detached, Fields: s.task.fields,
+		Do: verbConnect, place: place{c.Library, c.NVML, c.DriverRoot}, Host: c.Host, Memory: c.Memory, Fast: s.task.fast, Attach: s.task.detached, Fields: s.task.fields,
 	}, c.StartTimeout)
 	if a.Library != "" {
 		s.state.Version = a.Library
@@ -92,7 +92,7 @@ func (s *session) connected(ctx context.Context) error {
 		return errTold
 	}
 	s.state.Host, s.parts = a.Engine, nil
-	tick := time.NewTicker(c.Fast)
+	tick := time.NewTicker(s.task.fast)
 	defer tick.Stop()
 	for {
 		if err := s.read(ctx); err != nil {
@@ -105,8 +105,12 @@ func (s *session) connected(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.changed:
+			fast := s.task.fast
 			if err := s.follow(ctx); err != nil {
 				return err
+			}
+			if s.task.fast != fast {
+				tick.Reset(s.task.fast)
 			}
 		}
 	}
@@ -122,11 +126,11 @@ func (s *session) follow(ctx context.Context) error {
 	case t.holds > 0:
 		s.detach(ctx)
 		return errTold
-	case slices.Equal(t.fields, s.task.fields):
+	case slices.Equal(t.fields, s.task.fields) && t.fast == s.task.fast:
 		return nil
 	}
 	s.task, s.parts = t, nil
-	_, err := s.request(ctx, request{Do: verbWatch, Fields: t.fields}, s.c.cfg.AnswerTimeout)
+	_, err := s.request(ctx, request{Do: verbWatch, Fields: t.fields, Fast: t.fast}, s.c.cfg.AnswerTimeout)
 	return err
 }
 
@@ -178,7 +182,7 @@ func (s *session) read(ctx context.Context) error {
 		s.c.told = gpu.Absence{}
 		s.c.cfg.Log.Info("DCGM is read", "library", s.state.Version, "engine", s.state.Host, "pid", s.state.PID)
 	}
-	if newest := newestOf(all); newest.After(s.newest) {
+	if newest := newestOf(all); !newest.Equal(s.newest) { // the engine's clock may be put back
 		s.newest, s.renewed = newest, now
 	} else if !newest.IsZero() && now.Sub(s.renewed) > frozenAfter {
 		return troublef(gpu.NoAnswer, "DCGM has measured nothing for %s", frozenAfter)

@@ -28,11 +28,16 @@ type set struct {
 	// absent: they are not watched, and this is why.
 	absent *gpu.Absence
 
+	tried   bool // it was asked to be watched
 	watched bool
 	handle  dcgm.FieldHandle
 	group   dcgm.GroupHandle
 	next    time.Time // when it is due
+	again   time.Time // when watching it is tried anew, after a refusal that may pass
 }
+
+// watchAgain is how long a refused watch rests: another profiler may have had the GPU.
+const watchAgain = time.Minute
 
 // plan makes the watches: GPU-level fields of GPUs, the others of instances and of GPUs that are not divided.
 func (e *engine) plan() (*watches, error) {
@@ -166,12 +171,29 @@ func (e *engine) watchSet(w *watches, g dcgm.GroupHandle, s *set) {
 		}
 		return
 	}
-	s.id, s.group, s.handle, s.watched = e.serial, g, h, err == nil
+	s.id, s.group, s.handle, s.tried, s.watched = e.serial, g, h, true, err == nil
 	if err != nil {
 		s.absent = absenceOf(fmt.Errorf("DCGM does not watch it: %w", err))
 	}
 	w.sets = append(w.sets, s)
 }
+
+// retry watches a set that was refused once more, for all that may have had the GPU then.
+func (e *engine) retry(s *set, now time.Time) {
+	switch {
+	case !s.refused():
+	case s.again.IsZero():
+		s.again = now.Add(watchAgain)
+	case !now.Before(s.again):
+		s.again = now.Add(watchAgain)
+		if h, err := e.lib.watch(e.unique(), s.group, s.fields, s.every); err == nil {
+			s.handle, s.watched, s.absent = h, true, nil
+		}
+	}
+}
+
+// refused: DCGM did not watch it, which may pass.
+func (s *set) refused() bool { return s.absent != nil && s.tried && s.absent.Code != gpu.NoFunction }
 
 // unique is a name that no earlier connection, which the engine may not have cleared away yet, has used.
 func (e *engine) unique() string {
@@ -186,6 +208,7 @@ func (e *engine) readSet(s *set, now time.Time) (part, error) {
 	}
 	// A slow field is read more often than it is measured, so that its age stays near its period.
 	s.next = now.Add(max(s.every/5, min(e.fast, s.every)) - e.fast/10)
+	e.retry(s, now)
 	if s.absent != nil {
 		return part{ID: s.id, columns: pack(e.absences(s.of, s.fields, s.absent, now))}, nil
 	}
