@@ -22,6 +22,8 @@ type Status struct {
 	GPUs     []GPUStatus    `json:"gpus,omitempty"`
 	// Absent are the metrics that were asked for and are not there, or not for all.
 	Absent []AbsentStatus `json:"absent,omitempty"`
+	// Rests are what is used of GPUs and belongs to no container.
+	Rests []RestStatus `json:"rests,omitempty"`
 }
 
 // SourceStatus is how one source does. State is "ok", "unused" or "failing"; Reason says why it is not ok.
@@ -46,7 +48,7 @@ type GPUStatus struct {
 // AbsentStatus is one reason for which a metric is not there, for all entities to which it applies.
 type AbsentStatus struct {
 	Metric string          `json:"metric"`
-	Field  gpu.Field       `json:"field"`
+	Field  gpu.Field       `json:"field,omitempty"` // 0 for gpulet's own
 	Reason gpu.AbsenceCode `json:"reason"`
 	Text   string          `json:"text,omitempty"`
 	Count  int             `json:"count"` // of entities
@@ -83,6 +85,8 @@ func describe(set *sample.Set, s Settings) Status {
 	for _, f := range s.Expose.Fields {
 		out.Absent = append(out.Absent, absences(set, f, s.Expose.Synthesize)...)
 	}
+	out.Absent = append(out.Absent, ofPods(set)...)
+	out.Rests = rests(set)
 	return out
 }
 

@@ -33,9 +33,14 @@ func (p *page) metrics(s agent.Status) {
 		}
 		absent = append(absent, []string{a.Metric, where, string(a.Reason), a.Text})
 	}
+	var rests [][]string
+	for _, r := range m.Rests {
+		rests = append(rests, []string{r.Of, fmt.Sprintf("%.0f %%", 100*r.Utilization), fmt.Sprintf("%.1f GiB", r.MemoryBytes/(1<<30)), r.Why})
+	}
 	if m.Off {
 		sources = append(sources, []string{"GPUs", "off", "", "metrics.source is off"})
 	}
 	p.section("MEASURED FROM", []string{"SOURCE", "STATE", "LAST", "WHY"}, sources)
 	p.section("METRICS THAT ARE ABSENT", []string{"METRIC", "WHERE", "REASON", "WHY"}, absent)
+	p.section("USED BY NO POD", []string{"WHAT", "TIME", "MEMORY", "WHY"}, rests)
 }
