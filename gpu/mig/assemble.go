@@ -18,6 +18,7 @@ type RawProfile struct {
 	Instances       int
 	Multiprocessors int
 	MemoryMiB       uint64
+	Engines         Engines
 	Placements      []Placement
 }
 
@@ -47,7 +48,7 @@ func Assemble(raw []RawProfile, memoryBytes uint64) (g Geometry, problems []stri
 		most := packing(places)
 		info := ProfileInfo{
 			Profile: p, ID: r.ID, Enum: r.Enum, Placements: places, Max: r.Instances,
-			MemoryBytes: r.MemoryMiB << 20, Multiprocessors: r.Multiprocessors,
+			MemoryBytes: r.MemoryMiB << 20, Multiprocessors: r.Multiprocessors, Engines: r.Engines,
 		}
 		if info.Max < 1 || info.Max > most {
 			problems = append(problems, fmt.Sprintf("the driver says that %d of %s fit, its placements allow %d", r.Instances, p, most))

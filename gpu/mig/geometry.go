@@ -36,7 +36,13 @@ type ProfileInfo struct {
 	// MemoryBytes is the memory of one instance; Multiprocessors its SM count.
 	MemoryBytes     uint64
 	Multiprocessors int
+	// Engines are the media engines that one instance takes for itself. All zero where the driver does not tell.
+	Engines Engines
 }
+
+// Engines counts media engines. Instances share out those of their GPU, so they exclude each other like slices do:
+// `1g.24gb+me.all` leaves none for anything but `-me` profiles.
+type Engines struct{ Decoders, Encoders, JPEG, OFA int }
 
 // Geometry is what a GPU can be divided into, read from its driver.
 // The zero Geometry belongs to a GPU that cannot do MIG.

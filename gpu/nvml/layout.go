@@ -68,6 +68,7 @@ func (v *device) profile(enum int) (mig.RawProfile, error) {
 		p, ret := v.h.GetGpuInstanceProfileInfoV(enum).V2()
 		raw.ID, raw.Name, raw.Slices, raw.Instances = p.Id, trimName(p.Name[:]), int(p.SliceCount), int(p.InstanceCount)
 		raw.Multiprocessors, raw.MemoryMiB = int(p.MultiprocessorCount), p.MemorySizeMB
+		raw.Engines = mig.Engines{Decoders: int(p.DecoderCount), Encoders: int(p.EncoderCount), JPEG: int(p.JpegCount), OFA: int(p.OfaCount)}
 		return ret
 	})
 	if err == nil || errors.Is(err, gpu.ErrEnd) || whole(err) {
@@ -77,6 +78,7 @@ func (v *device) profile(enum int) (mig.RawProfile, error) {
 		p, ret := v.h.GetGpuInstanceProfileInfo(enum)
 		raw.ID, raw.Name, raw.Slices, raw.Instances = p.Id, "", int(p.SliceCount), int(p.InstanceCount)
 		raw.Multiprocessors, raw.MemoryMiB = int(p.MultiprocessorCount), p.MemorySizeMB
+		raw.Engines = mig.Engines{Decoders: int(p.DecoderCount), Encoders: int(p.EncoderCount), JPEG: int(p.JpegCount), OFA: int(p.OfaCount)}
 		return ret
 	})
 	return raw, err
