@@ -237,7 +237,7 @@ func (r *reader) metric(m nv.GpmMetric) outcome {
 	return outcome{absent: a}
 }
 
-// profiles says whether the GPU has GPM: an empty code when it has. It is asked once in a session.
+// profiles says whether the GPU has GPM: an empty code when it has. It is asked once in a session, and seldom again when the driver says no.
 func (t *telemetry) profiles() (*gpu.Absence, error) {
 	if t.gpm != nil {
 		return t.gpm, nil

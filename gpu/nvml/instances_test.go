@@ -84,6 +84,7 @@ func TestChildInstances(t *testing.T) {
 		got.absent(big.ID, 1001, gpu.NoSource, "profiling before Hopper needs DCGM")
 	}
 	b.soon(tel, ask, big, hopper)
+	b.passes(g, ask, big)
 	b.asksAgain(g, tel)
 	b.swap(tel, ask, big, small, one)
 }
@@ -108,6 +109,21 @@ func (b *bench) soon(tel gpu.Telemetry, ask gpu.Ask, big gpu.InstanceRef, hopper
 	got = b.read(tel, ask)
 	if hopper {
 		got.about(big.ID, 1001, 0.3)
+	}
+}
+
+// passes checks that a failure to look an instance up is over soon, without another layout.
+func (b *bench) passes(g gpu.DriverGPU, ask gpu.Ask, big gpu.InstanceRef) {
+	b.Helper()
+	tel := g.Telemetry()
+	defer func() { b.must(tel.Release()) }()
+	b.must(b.sim.FailCalls(b.Context(), model.ErrorFault{Call: "nvmlDeviceGetHandleByUUID", GPU: -1, Times: 2, Return: model.Unknown}))
+	b.read(tel, ask).absent(big.ID, 252, gpu.Failed, "unknown")
+	b.clock.pass(10 * time.Second)
+	b.read(tel, ask)
+	b.clock.pass(10 * time.Second)
+	if r := b.read(tel, ask).of(big.ID, 252); r.Absent != nil {
+		b.Errorf("%+v", r.Absent)
 	}
 }
 
@@ -136,6 +152,10 @@ func (b *bench) asksAgain(g gpu.DriverGPU, tel gpu.Telemetry) {
 	look()
 	if n := asked(); n != 0 {
 		b.Errorf("asked %d times in the same layout", n)
+	}
+	b.clock.pass(10 * time.Minute)
+	if first, second := asked(), asked(); first != 1 || second != 0 {
+		b.Errorf("asked %d and %d times after ten minutes", first, second)
 	}
 	_, uuid, err := b.sim.CreateInstance(b.Context(), 0, geometry.Profiles[0].Profile.String(), nil)
 	b.must(err)

@@ -3,6 +3,7 @@ package nvml
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,7 +12,13 @@ import (
 	"github.com/gpulet/gpulet/gpu"
 )
 
-// telemetry is gpu.Telemetry. It remembers what a GPU does not have, so that this is asked once for each layout.
+// What was not there is asked for again after a while, for drivers that say so while a GPU is busy with something else.
+const (
+	absentFor = 10 * time.Minute // what a GPU does not have
+	goneFor   = 10 * time.Second // an instance that was not found
+)
+
+// telemetry is gpu.Telemetry. It remembers what a GPU does not have, so that this is asked seldom.
 type telemetry struct {
 	v       *device
 	now     func() time.Time
@@ -23,7 +30,9 @@ type telemetry struct {
 	own    *shape            // used while the inventory has not read the layout
 	refs   []gpu.InstanceRef // of the last Read of instances
 	absent map[absentKey]*gpu.Absence
+	asked  time.Time // since when absent is remembered
 	migs   map[gpu.UUID]migHandle
+	looked time.Time // since when instances that were not found are remembered
 	rates  map[fieldID]*growth
 	pairs  map[gpu.InstanceRef]*pair
 	gone   map[gpu.InstanceRef]bool // no sample can be taken of it
@@ -139,6 +148,7 @@ func (t *telemetry) follow(q gpu.Ask) error {
 		t.refs = slices.Clone(q.Instances)
 	}
 	if s == t.seen && !moved {
+		t.forget()
 		return nil
 	}
 	if t.seen != nil && t.seen.mig != s.mig {
@@ -148,6 +158,7 @@ func (t *telemetry) follow(q gpu.Ask) error {
 	clear(t.absent)
 	clear(t.migs)
 	clear(t.gone)
+	t.asked, t.looked = t.now(), t.now()
 	t.use.forget()
 	for ref := range t.pairs {
 		if ref.ID != gpu.NoInstance && !slices.Contains(t.refs, ref) {
@@ -157,7 +168,25 @@ func (t *telemetry) follow(q gpu.Ask) error {
 	return nil
 }
 
-// mig gives the handle of an instance's MIG device, looked up once.
+// forget lets go of what was not there when it is time to ask again.
+func (t *telemetry) forget() {
+	now := t.now()
+	if now.Sub(t.looked) >= goneFor {
+		t.looked = now
+		maps.DeleteFunc(t.migs, func(_ gpu.UUID, m migHandle) bool { return m.err != nil })
+		clear(t.gone)
+	}
+	if now.Sub(t.asked) >= absentFor {
+		t.asked = now
+		clear(t.absent)
+		t.use.unmeasured, t.use.unlisted = false, nil
+		if t.gpm != nil && t.gpm.Code == gpu.NotSupported {
+			t.gpm = nil
+		}
+	}
+}
+
+// mig gives the handle of an instance's MIG device, looked up once; seldom when that failed.
 func (t *telemetry) mig(ref gpu.InstanceRef) (nv.Device, error) {
 	if m, ok := t.migs[ref.MIG]; ok {
 		return m.h, m.err
