@@ -315,3 +315,22 @@ func TestReusedInstance(t *testing.T) {
 		t.Error("it is watched as the one before")
 	}
 }
+
+// Values of an engine whose clock is ahead are of the moment in which they came; one that does not change grows old.
+func TestClockAhead(t *testing.T) {
+	lib := newFakeLibrary(0)
+	e, now := connected(t, lib, 155), time.Now()
+	at := func(ahead time.Time) time.Duration {
+		lib.frozen, now = ahead, now.Add(time.Second)
+		return now.Sub(look(t, e, now)[gpu.UUID("GPU-0").Whole()][155].At)
+	}
+	stuck := now.Add(time.Hour)
+	for i := range 5 {
+		if age := at(stuck).Round(time.Millisecond); age != time.Duration(i)*time.Second {
+			t.Errorf("it is %s old after %d s", age, i)
+		}
+	}
+	if age := at(stuck.Add(time.Second)).Round(time.Millisecond); age != 0 {
+		t.Errorf("a new value is %s old", age)
+	}
+}

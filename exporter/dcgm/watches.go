@@ -17,6 +17,30 @@ import (
 type watches struct {
 	groups []dcgm.GroupHandle
 	sets   []*set
+	ahead  map[cellKey]sighting
+}
+
+// cellKey is a field of an entity.
+type cellKey struct {
+	of    pair
+	field gpu.Field
+}
+
+// sighting is when a value was first seen whose time, by the engine's clock, has not come yet.
+type sighting struct {
+	at   int64
+	seen time.Time
+}
+
+// sight gives the time of a value of the future: when it was first seen, so that it grows old where it does not change.
+func (w *watches) sight(v value, now time.Time) time.Time {
+	k := cellKey{v.of, v.field}
+	s, ok := w.ahead[k]
+	if !ok || s.at != v.at {
+		s = sighting{v.at, now}
+		w.ahead[k] = s
+	}
+	return s.seen
 }
 
 // set are fields of entities that are watched and read together.
@@ -41,7 +65,7 @@ const watchAgain = time.Minute
 
 // plan makes the watches: GPU-level fields of GPUs, the others of instances and of GPUs that are not divided.
 func (e *engine) plan() (*watches, error) {
-	w := &watches{}
+	w := &watches{ahead: map[cellKey]sighting{}}
 	var known, unknown []gpu.Field
 	for _, f := range e.fields {
 		if e.lib.known(f) {
@@ -247,7 +271,11 @@ func (e *engine) readValues(of []pair, fields []gpu.Field, now time.Time) ([]gpu
 	out := make([]gpu.Reading, 0, len(got))
 	for _, v := range got {
 		if entity, ok := e.entity(v.of); ok {
-			out = append(out, v.reading(entity, now))
+			r := v.reading(entity, now)
+			if r.Absent == nil && !eventful(v.field) && time.UnixMicro(v.at).After(now) {
+				r.At = e.watches.sight(v, now)
+			}
+			out = append(out, r)
 		}
 	}
 	return out, nil
