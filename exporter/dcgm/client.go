@@ -214,9 +214,13 @@ func (c *Client) Run(ctx context.Context) error {
 			down = starting
 			continue
 		}
-		d := pause.next(s.good, longestPause)
-		notUntil = time.Now().Add(d)
 		down = *absenceOf(err)
+		longest := longestPause
+		if down.Code == gpu.Lost { // the driver is away, and may be back any moment
+			longest = longestReconnect
+		}
+		d := pause.next(s.good, longest)
+		notUntil = time.Now().Add(d)
 		c.tell("DCGM's worker failed", down, d)
 	}
 	return nil

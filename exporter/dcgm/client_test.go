@@ -292,3 +292,17 @@ func TestClockPutBack(t *testing.T) {
 		}
 	})
 }
+
+// While the driver is away the pauses are shorter: DCGM is there again soon after it.
+func TestDriverAway(t *testing.T) {
+	inBench(t, Config{}, func(t *testing.T, b *bench) {
+		b.within(2*time.Second, "up", up)
+		b.lib.set(func() { b.lib.openErr = statusError{statusNoNVML} })
+		b.last.kill()
+		time.Sleep(10 * time.Minute)
+		b.lib.set(func() { b.lib.openErr = nil })
+		if _, took := b.within(time.Minute, "up again", up); took > longestReconnect+time.Second {
+			t.Errorf("up after %s", took)
+		}
+	})
+}

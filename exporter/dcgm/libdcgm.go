@@ -253,8 +253,11 @@ func status(err error) error {
 	if errors.As(err, &e) {
 		return statusError{int(e.Code)}
 	}
-	if err != nil {
-		return fmt.Errorf("DCGM: %w", err)
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), "NVML") && strings.Contains(err.Error(), "loaded"): // go-dcgm keeps the code of some calls to itself
+		return statusError{statusNoNVML}
 	}
-	return nil
+	return fmt.Errorf("DCGM: %w", err)
 }
