@@ -73,8 +73,12 @@ func (e *engine) read(now time.Time) ([]part, error) {
 	if err := e.look(now); err != nil {
 		return nil, err
 	}
+	if w := e.watches; w != nil && w.partial && !now.Before(w.again) {
+		e.unwatch()
+	}
 	if e.watches == nil {
 		w, err := e.plan()
+		w.again = now.Add(watchAgain)
 		e.watches = w
 		if err != nil {
 			e.unwatch()

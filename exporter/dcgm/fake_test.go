@@ -23,6 +23,7 @@ type fakeLibrary struct {
 	together  int                  // profiling fields in one watch; 0: any number
 	busy      bool                 // another profiler has the GPUs
 	names     map[uint]gpu.UUID    // of GPUs that have another than fakeUUID's
+	grouped   []pair               // of the last group
 	lostGPU   map[uint]bool
 	down      bool // the engine is gone
 	hang      chan struct{}
@@ -103,13 +104,21 @@ func (f *fakeLibrary) profiled(id uint) (map[gpu.Field]bool, error) {
 	return out, nil
 }
 
-func (f *fakeLibrary) group(string, []pair) (g dcgm.GroupHandle, err error) {
+func (f *fakeLibrary) group(_ string, of []pair) (g dcgm.GroupHandle, partial bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.next++
 	f.watched[f.next] = true
 	g.SetHandle(f.next)
-	return g, f.fail()
+	f.grouped = nil
+	for _, p := range of {
+		if p.group == dcgm.FE_GPU && f.lostGPU[p.id] {
+			partial = true
+			continue
+		}
+		f.grouped = append(f.grouped, p)
+	}
+	return g, partial, f.fail()
 }
 
 func (f *fakeLibrary) dropGroup(g dcgm.GroupHandle) {

@@ -156,24 +156,23 @@ func (l *libdcgm) profiled(id uint) (map[gpu.Field]bool, error) {
 	return out, nil
 }
 
-func (l *libdcgm) group(name string, of []pair) (dcgm.GroupHandle, error) {
-	g, err := dcgm.CreateGroup(name)
-	if err != nil {
-		return g, err
+func (l *libdcgm) group(name string, of []pair) (g dcgm.GroupHandle, partial bool, err error) {
+	if g, err = dcgm.CreateGroup(name); err != nil {
+		return g, false, err
 	}
-	added := 0
+	var refused error
+	left := len(of)
 	for _, p := range of {
-		if e := dcgm.AddEntityToGroup(g, p.group, p.id); e != nil {
-			err = e
-			continue
+		if err := dcgm.AddEntityToGroup(g, p.group, p.id); err != nil {
+			refused = err
+			left--
 		}
-		added++
 	}
-	if added == 0 && err != nil {
+	if left == 0 && refused != nil {
 		l.dropGroup(g)
-		return g, err
+		return g, false, refused
 	}
-	return g, nil
+	return g, refused != nil, nil
 }
 
 func (l *libdcgm) dropGroup(g dcgm.GroupHandle) { _ = dcgm.DestroyGroup(g) }

@@ -35,8 +35,8 @@ type library interface {
 	instances() ([]instance, error)
 	// profiled are the profiling fields that can be measured of a GPU.
 	profiled(id uint) (map[gpu.Field]bool, error)
-	// group leaves out entities that DCGM refuses: they cost themselves.
-	group(name string, of []pair) (dcgm.GroupHandle, error)
+	// group leaves out entities that DCGM refuses, and tells whether there are any: they cost themselves.
+	group(name string, of []pair) (g dcgm.GroupHandle, partial bool, err error)
 	dropGroup(dcgm.GroupHandle)
 	watch(name string, of dcgm.GroupHandle, fields []gpu.Field, every time.Duration) (dcgm.FieldHandle, error)
 	unwatch(dcgm.FieldHandle, dcgm.GroupHandle)

@@ -18,6 +18,9 @@ type watches struct {
 	groups []dcgm.GroupHandle
 	sets   []*set
 	ahead  map[cellKey]sighting
+	// partial: DCGM refused an entity; then all is watched anew at this time.
+	partial bool
+	again   time.Time
 }
 
 // cellKey is a field of an entity.
@@ -172,10 +175,12 @@ func (e *engine) add(w *watches, fields []gpu.Field, devices []device) error {
 		}
 		g, ok := groups[k.instance]
 		if !ok {
+			var partial bool
 			var err error
-			if g, err = e.lib.group(e.unique(), of); err != nil {
+			if g, partial, err = e.lib.group(e.unique(), of); err != nil {
 				return err
 			}
+			w.partial = w.partial || partial
 			groups[k.instance], w.groups = g, append(w.groups, g)
 		}
 		for chunk := range slices.Chunk(fields, maxFields) {
