@@ -286,8 +286,8 @@ func TestClockPutBack(t *testing.T) {
 		for i := range 10 {
 			b.lib.set(func() { b.lib.frozen = time.Now().Add(-time.Hour) })
 			time.Sleep(time.Minute)
-			if got, _ := b.c.Batches().Get(); !got.State.Up {
-				t.Fatalf("after %d minutes: %+v", i+1, got.State)
+			if got, _ := b.c.Batches().Get(); !got.State.Up || b.count() != 1 {
+				t.Fatalf("after %d minutes, %d workers: %+v", i+1, b.count(), got.State)
 			}
 		}
 	})
