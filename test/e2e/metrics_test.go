@@ -46,6 +46,9 @@ func TestPrometheus(t *testing.T) {
 	}
 	proof("3.2", "the series of 2 pods by their own namespace and pod, on a whole GPU and a slice; none has exported_pod")
 
+	if err := m.sim.XID(t.Context(), sim.Whole(0), 31); err != nil { // an application's own: there is something to show, and no harm
+		t.Fatal(err)
+	}
 	boards := map[string]int{}
 	for _, e := range monitoring.Expressions(map[string]string{"instance": ".+", "gpu": ".+", "Hostname": ".+", "namespace": ".+", "pod": ".+"}) {
 		p.await(t, e.Query, some)
