@@ -1,0 +1,265 @@
+package plan
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Planner makes plans. Its memory of layouts only saves time; several goroutines may use one Planner.
+type Planner struct {
+	mu     sync.Mutex
+	tables map[string]*table // guarded by mu, the tables themselves never change
+}
+
+// New makes a Planner.
+func New() *Planner { return &Planner{tables: map[string]*table{}} }
+
+// run is one plan in the making.
+type run struct {
+	policy  *Policy
+	sites   []*site
+	demands []*Demand // in the order of service
+	kinds   kinds
+	sizes   [][]int64
+	least   vec // what the policy keeps
+	served  []*Demand
+	granted []Grant
+	given   map[gift]string // who a slot or a GPU was granted to
+	refused map[string]Cause
+	cost    int64
+	exact   bool
+}
+
+// gift is a device of a site: a slot's placement and profile as text, empty for the whole GPU.
+type gift struct {
+	site int
+	slot string
+}
+
+// Plan makes the plan of one node.
+func (p *Planner) Plan(in Input) Plan {
+	r := &run{policy: &in.Policy, given: map[gift]string{}, refused: map[string]Cause{}, exact: true}
+	r.read(p, &in)
+	r.order(in.Demands)
+	r.choose()
+	r.grant()
+	r.spare()
+	return r.result()
+}
+
+// read makes the sites, by index.
+func (r *run) read(p *Planner, in *Input) {
+	gpus := slices.Clone(in.GPUs)
+	slices.SortFunc(gpus, func(a, b GPU) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), strings.Compare(string(a.UUID), string(b.UUID)))
+	})
+	var last *space
+	var lastKey []byte
+	for i := range gpus {
+		g := &gpus[i]
+		g.Claims, g.Instances = slices.Clone(g.Claims), slices.Clone(g.Instances)
+		slices.SortFunc(g.Claims, func(a, b Claim) int {
+			return cmp.Or(cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start), strings.Compare(a.Slot.String(), b.Slot.String()), strings.Compare(a.Holder, b.Holder))
+		})
+		slices.SortFunc(g.Instances, func(a, b Instance) int {
+			return cmp.Or(cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start), strings.Compare(a.Slot.String(), b.Slot.String()))
+		})
+		sp := spaceOf(&g.Geometry, g.Apart)
+		if key := sp.key(nil); last != nil && bytes.Equal(key, lastKey) {
+			sp = last
+		} else {
+			last, lastKey = sp, key
+		}
+		s := newSite(g, sp, r.policy)
+		usable := s.exists
+		if s.canSlice {
+			usable |= s.allowed
+		}
+		s.tb = p.table(sp, s.base, usable, s.worth)
+		r.sites = append(r.sites, s)
+	}
+}
+
+// order sorts the demands and finds their kinds.
+func (r *run) order(demands []Demand) {
+	for i := range demands {
+		r.demands = append(r.demands, &demands[i])
+	}
+	slices.SortStableFunc(r.demands, func(a, b *Demand) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(b.Age, a.Age), strings.Compare(a.ID, b.ID))
+	})
+	whole := 0
+	for _, s := range r.sites {
+		if s.canWhole && s.fresh == 0 && s.Role == Auto && (!s.Mode.On || !s.Cooling) {
+			whole++
+		}
+	}
+	keep := r.policy.KeepWhole
+	for _, s := range r.sites {
+		if s.claimed {
+			keep--
+		}
+	}
+	if whole = min(whole, keep); whole > 0 {
+		r.kinds = append(r.kinds, Resource{})
+		r.least.set(0, whole)
+	}
+	for _, d := range r.demands {
+		if fresh := r.news(d); len(r.kinds)+len(fresh) <= maxKinds {
+			r.kinds = append(r.kinds, fresh...)
+		}
+	}
+	r.measure()
+}
+
+// news are the resources of a demand that no earlier one asks for.
+func (r *run) news(d *Demand) (out []Resource) {
+	for _, a := range d.Asks {
+		if a.Count > 0 && r.kinds.of(a.Resource) < 0 && !slices.Contains(out, a.Resource) {
+			out = append(out, a.Resource)
+		}
+	}
+	return out
+}
+
+// measure gives each kind its size in memory slices and in compute slices.
+func (r *run) measure() {
+	r.sizes = [][]int64{make([]int64, len(r.kinds)), make([]int64, len(r.kinds))}
+	for i, k := range r.kinds {
+		for _, s := range r.sites {
+			if k.Whole() {
+				r.sizes[0][i] = max(r.sizes[0][i], int64(s.sp.axis), 1)
+				r.sizes[1][i] = max(r.sizes[1][i], int64(s.sp.total&0x7f), 1)
+				continue
+			}
+			for j := range s.sp.profiles {
+				if p := &s.sp.profiles[j]; p.Profile == k.Profile {
+					r.sizes[0][i] = max(r.sizes[0][i], int64(width(p)))
+					r.sizes[1][i] = max(r.sizes[1][i], int64(p.Profile.Slices))
+				}
+			}
+		}
+		r.sizes[0][i], r.sizes[1][i] = max(r.sizes[0][i], 1), max(r.sizes[1][i], 1)
+	}
+}
+
+// needs is what a demand asks for; why is why no plan could look at it.
+func (r *run) needs(d *Demand) (v vec, why Cause) {
+	for _, a := range d.Asks {
+		if a.Count < 1 {
+			continue
+		}
+		k := r.kinds.of(a.Resource)
+		if k < 0 || v.at(k)+a.Count > maxCount {
+			return v, CauseLimit
+		}
+		v.set(k, v.at(k)+a.Count)
+	}
+	return v, ""
+}
+
+// class tells sites with the same options: of a GPU with the same table, the same instances and the same abilities.
+type class struct {
+	tb                     *table
+	exists, fresh, offered uint64
+	allowed                uint64
+	on, slice, whole       bool
+	touched                bool
+	split                  int
+	lent                   vec
+}
+
+// options are those of all sites; sites of one class share theirs.
+func (r *run) options(limit vec) [][]option {
+	out := make([][]option, len(r.sites))
+	seen := map[class]int{}
+	for i, s := range r.sites {
+		c := class{s.tb, s.exists, s.fresh, s.offered, s.allowed, s.Mode.On, s.canSlice, s.canWhole, s.touched, s.SplitCost, s.given(r.kinds, 0)}
+		if j, same := seen[c]; same && s.Role != Declared {
+			out[i] = out[j]
+			continue
+		}
+		if s.Role != Declared {
+			seen[c] = i
+		}
+		out[i] = s.options(r.kinds, limit)
+	}
+	return out
+}
+
+// choose decides which demands are served and how each site is divided.
+func (r *run) choose() {
+	var limit vec
+	for _, d := range r.demands {
+		if v, why := r.needs(d); why == "" {
+			limit = limit.plus(v)
+		}
+	}
+	limit = atLeast(limit, r.least)
+	all := r.options(limit)
+	a := newAcceptance(all, r.sizes, r.least)
+	a.can(r.least)
+	for _, d := range r.demands {
+		needs, why := r.needs(d)
+		switch {
+		case why != "":
+			r.refused[d.ID] = why
+		case a.accept(needs):
+			r.served = append(r.served, d)
+		default:
+			r.refused[d.ID] = CauseHeld
+		}
+	}
+	want := atLeast(a.taken, a.least)
+	picked, exact := r.cheapest(all, a, want)
+	r.exact = a.exact && exact
+	for i, s := range r.sites {
+		o := picked[i]
+		s.set, s.whole = o.set, o.whole
+		r.cost += o.cost
+	}
+}
+
+// cheapest finds the cheapest way to give what is wanted; where that is too much work, the best way that it met.
+// It goes from the last GPU to the first, so that of equal ways it takes the one that leaves the last ones alone.
+func (r *run) cheapest(all [][]option, a *acceptance, want vec) (picked []option, exact bool) {
+	options := make([][]option, len(all))
+	for i := range all {
+		to := len(all) - 1 - i
+		if i > 0 && len(all[i]) > 0 && len(all[i-1]) > 0 && &all[i][0] == &all[i-1][0] {
+			options[to] = options[to+1]
+			continue
+		}
+		capped := slices.Clone(all[i])
+		for j := range capped {
+			capped[j].gives = capped[j].gives.capped(want)
+		}
+		options[to] = thin(capped)
+	}
+	s := newSolver(options, r.sizes, len(r.kinds))
+	most := int64(math.MaxInt64)
+	picks, cost, found := s.solve(want, quick, most)
+	exact = found && !s.cut
+	if found {
+		most = cost
+	}
+	if !exact {
+		if best, _, ok := s.solve(want, widest, most); ok {
+			picks, found, exact = best, true, !s.cut
+		}
+	}
+	picked = make([]option, len(all))
+	for i := range all {
+		if found {
+			to := len(all) - 1 - i
+			picked[i] = options[to][picks[to]]
+		} else {
+			picked[i] = a.options[i][a.witness[i]]
+		}
+	}
+	return picked, exact
+}

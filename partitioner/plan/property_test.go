@@ -1,0 +1,269 @@
+package plan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/mig"
+)
+
+// draw makes a node: GPUs of one geometry in any state, claims and instances that can exist together, and demand.
+func draw(t *rapid.T, geometry mig.Geometry, gpus, demands int) Input {
+	var in Input
+	profiles := []Resource{{}}
+	for _, p := range geometry.Profiles {
+		profiles = append(profiles, Resource{p.Profile})
+	}
+	slots := allSlots(&geometry)
+	for i := range gpus {
+		g := GPU{
+			UUID: gpu.UUID(fmt.Sprintf("GPU-%02d", i)), Index: i, Geometry: geometry, Role: rapid.SampledFrom([]Role{Auto, Auto, Auto, Sliced, Whole}).Draw(t, "role"),
+			Mode: Mode{On: rapid.Bool().Draw(t, "on"), May: rapid.IntRange(0, 3).Draw(t, "may") > 0, Why: "of the test"}, Cooling: rapid.IntRange(0, 4).Draw(t, "cooling") == 0,
+			SplitCost: rapid.IntRange(0, 2).Draw(t, "split"),
+		}
+		var have []mig.Slot
+		for range rapid.IntRange(0, 4).Draw(t, "slots") {
+			s := rapid.SampledFrom(slots).Draw(t, "slot")
+			if !can(&geometry, have, s) {
+				continue
+			}
+			have = append(have, s)
+			switch rapid.IntRange(0, 6).Draw(t, "what") {
+			case 0, 1:
+				g.Claims = append(g.Claims, Claim{Slot: s, Holder: "pod a/b"})
+				if !rapid.Bool().Draw(t, "gone") {
+					g.Instances = append(g.Instances, Instance{Slot: s})
+				}
+			case 2:
+				g.Instances = append(g.Instances, Instance{Slot: s, Held: "process 7"})
+			case 3:
+				g.Instances = append(g.Instances, Instance{Slot: s, Pinned: true})
+			case 4:
+				g.Offered = append(g.Offered, s)
+			default:
+				g.Instances = append(g.Instances, Instance{Slot: s, Expired: rapid.Bool().Draw(t, "expired")})
+			}
+		}
+		if len(g.Instances) > 0 {
+			g.Mode.On = true
+		}
+		if len(g.Instances) == 0 && len(g.Claims) == 0 && rapid.IntRange(0, 5).Draw(t, "claimed") == 0 {
+			g.Claims, g.Mode.On = []Claim{{Whole: true, Holder: "pod c/d"}}, false
+		}
+		in.GPUs = append(in.GPUs, g)
+	}
+	for i := range rapid.IntRange(0, demands).Draw(t, "demands") {
+		d := Demand{ID: fmt.Sprintf("%02d", i), Priority: rapid.IntRange(0, 1).Draw(t, "priority"), Age: int64(rapid.IntRange(0, 2).Draw(t, "age"))}
+		for range rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "asks") {
+			r := rapid.SampledFrom(profiles).Draw(t, "resource")
+			if !slices.ContainsFunc(d.Asks, func(a Ask) bool { return a.Resource == r }) {
+				d.Asks = append(d.Asks, Ask{r, rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "count")})
+			}
+		}
+		in.Demands = append(in.Demands, d)
+	}
+	in.Policy.KeepWhole = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "keep")
+	if rapid.IntRange(0, 3).Draw(t, "restricted") == 0 {
+		in.Policy.Allowed = []mig.Profile{}
+		for _, p := range geometry.Profiles {
+			if rapid.Bool().Draw(t, "allowed") {
+				in.Policy.Allowed = append(in.Policy.Allowed, p.Profile)
+			}
+		}
+	}
+	return in
+}
+
+// some keeps a few profiles of a geometry, so that the reference has time for all combinations.
+func some(t *rapid.T, g mig.Geometry) mig.Geometry {
+	g.Profiles = rapid.Permutation(g.Profiles).Draw(t, "profiles")
+	n := 0
+	for i, p := range g.Profiles {
+		if n += len(p.Placements); n > 14 {
+			g.Profiles = g.Profiles[:i]
+			break
+		}
+	}
+	return g
+}
+
+func shuffled(in Input, seed uint64) Input {
+	r := rand.New(rand.NewPCG(seed, 1))
+	mix := func(n int, swap func(i, j int)) { r.Shuffle(n, swap) }
+	in.GPUs, in.Demands = slices.Clone(in.GPUs), slices.Clone(in.Demands)
+	mix(len(in.GPUs), func(i, j int) { in.GPUs[i], in.GPUs[j] = in.GPUs[j], in.GPUs[i] })
+	mix(len(in.Demands), func(i, j int) { in.Demands[i], in.Demands[j] = in.Demands[j], in.Demands[i] })
+	for k := range in.GPUs {
+		g := &in.GPUs[k]
+		g.Claims, g.Instances, g.Offered, g.Geometry.Profiles = slices.Clone(g.Claims), slices.Clone(g.Instances), slices.Clone(g.Offered), slices.Clone(g.Geometry.Profiles)
+		mix(len(g.Claims), func(i, j int) { g.Claims[i], g.Claims[j] = g.Claims[j], g.Claims[i] })
+		mix(len(g.Instances), func(i, j int) { g.Instances[i], g.Instances[j] = g.Instances[j], g.Instances[i] })
+		mix(len(g.Offered), func(i, j int) { g.Offered[i], g.Offered[j] = g.Offered[j], g.Offered[i] })
+		ps := g.Geometry.Profiles
+		mix(len(ps), func(i, j int) { ps[i], ps[j] = ps[j], ps[i] })
+	}
+	return in
+}
+
+// No plan for two GPUs is worse than the best of all that there are, and the order of the input does not matter.
+func TestOptimum(t *testing.T) {
+	geometries := map[string]mig.Geometry{}
+	for name := range cards() {
+		geometries[name] = newCard(t, name).geometry
+	}
+	planner := New()
+	rapid.Check(t, func(t *rapid.T) {
+		geometry := some(t, geometries[rapid.SampledFrom([]string{"A30", "A100-80", "H100", "RTX PRO 6000"}).Draw(t, "card")])
+		in := draw(t, geometry, 2, 5)
+		p := planner.Plan(in)
+		served, cost := optimum(&in)
+		if got := servedBits(&in, &p); got != served || p.Cost != cost || !p.Exact {
+			t.Fatalf("serves %q at %+v (exact %v), want %q at %+v", got, p.Cost, p.Exact, served, cost)
+		}
+		check(t, &in, &p)
+		if again := New().Plan(shuffled(in, rapid.Uint64().Draw(t, "seed"))); !reflect.DeepEqual(p, again) {
+			t.Fatalf("another order of the input gives another plan:\n%+v\n%+v", p, again)
+		}
+	})
+}
+
+// servedBits is "1" for each demand that is served, in the order of service.
+func servedBits(in *Input, p *Plan) string {
+	var bits []byte
+	order := slices.Clone(in.Demands)
+	slices.SortStableFunc(order, func(a, b Demand) int {
+		switch {
+		case a.Priority != b.Priority:
+			return b.Priority - a.Priority
+		case a.Age != b.Age:
+			return int(b.Age - a.Age)
+		case a.ID < b.ID:
+			return -1
+		}
+		return 1
+	})
+	for _, d := range order {
+		if slices.ContainsFunc(p.Grants, func(g Grant) bool { return g.ID == d.ID }) {
+			bits = append(bits, '1')
+		} else {
+			bits = append(bits, '0')
+		}
+	}
+	return string(bits)
+}
+
+type failer interface {
+	Fatalf(format string, args ...any)
+}
+
+// check looks at a plan with the reference's rules: offers and claims can be made in any order, fixed points are untouched, the steps
+// lead to the layout, grants are offers, and whoever waits is told why.
+func check(t failer, in *Input, p *Plan) {
+	at := map[gpu.UUID]*GPU{}
+	for i := range in.GPUs {
+		at[in.GPUs[i].UUID] = &in.GPUs[i]
+	}
+	slots, whole := map[gpu.UUID][]mig.Slot{}, map[gpu.UUID]bool{}
+	for _, o := range p.Offers {
+		if o.Device.Kind == gpu.Whole {
+			whole[o.Device.GPU] = true
+		} else {
+			slots[o.Device.GPU] = append(slots[o.Device.GPU], o.Device.Slot)
+		}
+	}
+	layouts := map[gpu.UUID]Layout{}
+	for _, l := range p.GPUs {
+		layouts[l.GPU] = l
+		if whole[l.GPU] && len(l.Slots) > 0 {
+			t.Fatalf("%s is offered whole with slots %v", l.GPU, l.Slots)
+		}
+		for _, order := range [][]mig.Slot{l.Slots, backwards(l.Slots)} { // any order: the rules are sums and pairs
+			var have []mig.Slot
+			for _, s := range order {
+				if !can(&at[l.GPU].Geometry, have, s) {
+					t.Fatalf("%s: %s cannot exist beside %v", l.GPU, s, have)
+				}
+				have = append(have, s)
+			}
+		}
+		for _, s := range slots[l.GPU] {
+			if !slices.Contains(l.Slots, s) {
+				t.Fatalf("%s: %s is on offer and not in the layout %v", l.GPU, s, l.Slots)
+			}
+		}
+	}
+	for _, g := range in.GPUs {
+		l := layouts[g.UUID]
+		have := map[mig.Slot]bool{}
+		on := g.Mode.On
+		for _, inst := range g.Instances {
+			have[inst.Slot] = true
+		}
+		for _, s := range p.Steps {
+			if s.GPU != g.UUID {
+				continue
+			}
+			switch s.Op {
+			case Destroy:
+				i := slices.IndexFunc(g.Instances, func(x Instance) bool { return x.Slot == s.Slot })
+				if i < 0 || g.Instances[i].Pinned || g.Instances[i].Held != "" || slices.ContainsFunc(g.Claims, func(c Claim) bool { return c.Whole || c.Slot == s.Slot }) {
+					t.Fatalf("%s: %s is destroyed", g.UUID, s.Slot)
+				}
+				delete(have, s.Slot)
+			case Create:
+				var now []mig.Slot
+				for x := range have {
+					now = append(now, x)
+				}
+				if !on || !can(&g.Geometry, now, s.Slot) {
+					t.Fatalf("%s: %s is created beside %v, MIG %v", g.UUID, s.Slot, now, on)
+				}
+				have[s.Slot] = true
+			default:
+				if on == (s.Op == ModeOn) || !g.Mode.May || len(have) > 0 {
+					t.Fatalf("%s: %s with %v", g.UUID, s.Op, have)
+				}
+				on = s.Op == ModeOn
+			}
+		}
+		if on != l.MIG || on && len(have) != len(l.Slots) {
+			t.Fatalf("%s: the steps lead to %v (MIG %v), not to %+v", g.UUID, have, on, l)
+		}
+		for _, c := range g.Claims {
+			i := slices.IndexFunc(p.Offers, func(o Offer) bool {
+				return o.Claimed && o.Device.GPU == g.UUID && (c.Whole && o.Device.Kind == gpu.Whole || !c.Whole && o.Device.Slot == c.Slot)
+			})
+			if i < 0 {
+				t.Fatalf("%s: the claim %+v is not on offer", g.UUID, c)
+			}
+		}
+	}
+	granted := map[gpu.Device]bool{}
+	for _, g := range p.Grants {
+		for _, d := range g.Devices {
+			if i := slices.IndexFunc(p.Offers, func(o Offer) bool { return o.Device == d && o.For == g.ID && !o.Claimed }); i < 0 || granted[d] {
+				t.Fatalf("%s is granted %v, which is not on offer for it", g.ID, d)
+			}
+			granted[d] = true
+		}
+	}
+	for _, d := range in.Demands {
+		served := slices.ContainsFunc(p.Grants, func(g Grant) bool { return g.ID == d.ID })
+		i := slices.IndexFunc(p.Unmet, func(u Unmet) bool { return u.ID == d.ID })
+		if served == (i >= 0) || i >= 0 && (p.Unmet[i].Reason == "" || p.Unmet[i].Cause == "") {
+			t.Fatalf("%s is served %v, unmet %d", d.ID, served, i)
+		}
+	}
+}
+
+func backwards(s []mig.Slot) []mig.Slot {
+	out := slices.Clone(s)
+	slices.Reverse(out)
+	return out
+}
