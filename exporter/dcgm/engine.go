@@ -12,6 +12,9 @@ import (
 	"github.com/gpulet/gpulet/gpu"
 )
 
+// forgottenPause is between the first sign that the engine dropped a watch and the new watches.
+const forgottenPause = 3 * time.Second
+
 // lookPeriod is how often the list of GPUs and the engine's version are looked at; GPU instances are at every reading.
 const lookPeriod = 15 * time.Second
 
@@ -27,8 +30,9 @@ type engine struct {
 	looked  time.Time
 	devices []device
 	layout  []instance
-	watches *watches // nil: to be made
-	serial  int      // makes names and parts unique
+	watches *watches  // nil: to be made
+	renewed time.Time // when watches were last made anew because the engine had dropped one
+	serial  int       // makes names and parts unique
 }
 
 // device is a GPU of the engine.
@@ -94,6 +98,18 @@ func (e *engine) read(now time.Time) ([]part, error) {
 		parts = append(parts, p)
 	}
 	return parts, nil
+}
+
+// forgotten hears that the engine does not know a watch that was made. An instance that is destroyed takes its watches with it, and one
+// that is made in its place before anybody looks has its number. What the engine never keeps is tried each minute.
+func (e *engine) forgotten(now time.Time) {
+	if e.watches.partial {
+		return
+	}
+	e.watches.partial = true
+	if now.Sub(e.renewed) >= watchAgain {
+		e.renewed, e.watches.again = now, now.Add(forgottenPause)
+	}
 }
 
 // look refreshes the entities, and drops the watches when they are others than before.

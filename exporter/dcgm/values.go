@@ -102,6 +102,7 @@ func blankAbsence(n int64) *gpu.Absence {
 const (
 	statusNotSupported   = -6
 	statusUninitialized  = -10
+	statusNotWatched     = -16
 	statusGPULost        = -18
 	statusConnectionLost = -21
 	statusNoNVML         = -56
@@ -143,7 +144,7 @@ func statuses() []statusText {
 		{-13, gpu.NoFunction, "this DCGM does not know the field"},
 		{-14, gpu.NoData, "DCGM has no value yet"},
 		{-15, gpu.Stale, "DCGM's value is too old"},
-		{-16, gpu.NoData, "DCGM does not watch it"},
+		{statusNotWatched, gpu.NoData, "DCGM does not watch it"},
 		{-17, gpu.NoPermission, "DCGM may not read it"},
 		{statusGPULost, gpu.Lost, "the GPU is lost, DCGM says"},
 		{-19, gpu.Lost, "the GPU needs a reset, DCGM says"},

@@ -275,6 +275,9 @@ func (e *engine) readValues(of []pair, fields []gpu.Field, now time.Time) ([]gpu
 	}
 	out := make([]gpu.Reading, 0, len(got))
 	for _, v := range got {
+		if v.status == statusNotWatched {
+			e.forgotten(now)
+		}
 		if entity, ok := e.entity(v.of); ok {
 			r := v.reading(entity, now)
 			if r.Absent == nil && !eventful(v.field) && time.UnixMicro(v.at).After(now) {

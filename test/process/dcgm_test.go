@@ -13,6 +13,8 @@ import (
 	"github.com/gpulet/gpulet/agent"
 	"github.com/gpulet/gpulet/exporter"
 	"github.com/gpulet/gpulet/test/gpusim/dcgm"
+
+	"github.com/gpulet/gpulet/test/gpusim/model"
 )
 
 // onlyDCGM is a field that before Hopper nobody but DCGM has; it is read each two seconds.
@@ -235,4 +237,28 @@ func others(page []byte) error {
 		}
 	}
 	return nil
+}
+
+// An instance is destroyed and the same one made again before anybody looked: DCGM dropped its watches with the first, and its series return.
+func TestInstanceMadeAgain(t *testing.T) {
+	t.Parallel()
+	n := beginDCGM(t, wanted{config: "health: {interval: 200ms}\n", metrics: "interval: 200ms, ", hardware: model.Shape{Name: "one", Driver: "550.54.15", GPUs: []model.GPUShape{
+		{Model: "a100-80", MIG: true, Instances: instances("1g.10gb", "3g.40gb")},
+	}}}, "")
+	n.measured()
+	n.awaitPage("DCGM's series", func(p page) bool { return len(p.series(onlyDCGM, "")) == 2 })
+	old := n.sim.Model.Status().GPUs[0].Instances[1]
+	if err := n.sim.DestroyInstance(t.Context(), 0, old.GI); err != nil {
+		t.Fatal(err)
+	}
+	start := old.Placement.Start
+	id, uuid, err := n.sim.CreateInstance(t.Context(), 0, old.Profile, &start)
+	if err != nil || id != old.GI {
+		t.Fatalf("instance %d in place of %d: %v", id, old.GI, err)
+	}
+	n.await("the new instance", func(s agent.Status) bool {
+		return slices.ContainsFunc(s.GPUs[0].Instances, func(in agent.Instance) bool { return string(in.Compute[0].UUID) == uuid })
+	})
+	n.awaitPage("the end of the old one's series", func(p page) bool { return len(p.series(onlyDCGM, "")) == 1 })
+	n.awaitPage("DCGM's series of the new one", func(p page) bool { return len(p.series(onlyDCGM, "")) == 2 })
 }
