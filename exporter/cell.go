@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -59,12 +60,13 @@ func (t *told) take(r gpu.Reading, source string, at time.Time) (changed bool) {
 	return changed
 }
 
-// age makes a value that is older than limit an absence, and reports whether it did so just now. A limit of 0 is none.
-func (t *told) age(now time.Time, limit time.Duration) bool {
+// age makes a value that is older than limit an absence, and reports whether it did so just now. A limit of 0 is none; down says
+// why the GPU does not answer, nil when it does.
+func (t *told) age(now time.Time, limit time.Duration, down *gpu.Absence) bool {
 	if t.at.IsZero() || t.value.Absent != nil || t.old != nil || limit == 0 || now.Sub(t.at) <= limit {
 		return false
 	}
-	if t.old = t.failing; t.old == nil {
+	if t.old = cmp.Or(down, t.failing); t.old == nil {
 		t.old = &gpu.Absence{Code: gpu.Stale, Text: "the last value is too old"}
 	}
 	return true

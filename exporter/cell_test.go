@@ -44,7 +44,7 @@ func TestCellsTellTheTruth(t *testing.T) {
 			state := dcgm.State{Up: rapid.Bool().Draw(t, "up"), Reason: "it sleeps", Code: gpu.NoAnswer}
 			down, why := engineState(&dcgm.Batch{State: state})
 			v.down, v.dcgm = down, &why
-			e.age(p, now, false)
+			e.age(p, now, nil)
 			is := e.show(v, e.shown[0])[f.Field]
 			if is.Absent != nil {
 				if is.V != 0 || is.Absent.Code == "" || is.Absent.Text == "" {

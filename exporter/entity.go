@@ -45,16 +45,16 @@ func (e *entity) fit(p *plan, divided bool) {
 }
 
 // age drops what is too old, and counts it. A static value lives as long as its GPU.
-func (e *entity) age(p *plan, now time.Time, down bool) (nvml, dcgm uint64) {
+func (e *entity) age(p *plan, now time.Time, down *gpu.Absence) (nvml, dcgm uint64) {
 	for _, c := range e.cells {
 		limit := p.limit(c.family.Loop, now)
-		if limit == 0 && down {
+		if limit == 0 && down != nil {
 			limit = tooOld * slowPeriod
 		}
-		if c.nvml.age(now, limit) {
+		if c.nvml.age(now, limit, down) {
 			nvml++
 		}
-		if c.dcgm.age(now, limit) && c.takesDCGM(p.settings.Source) {
+		if c.dcgm.age(now, limit, nil) && c.takesDCGM(p.settings.Source) {
 			dcgm++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gpulet/gpulet/exporter/attribute"
 	"github.com/gpulet/gpulet/exporter/family"
 	"github.com/gpulet/gpulet/exporter/sample"
 	"github.com/gpulet/gpulet/gpu"
@@ -32,11 +33,17 @@ func (s *sampler) show(now time.Time) {
 	if s.cfg.XIDs != nil {
 		set.XIDs = s.cfg.XIDs.Counts()
 	}
+	uses := s.uses(now)
+	if marked := attribute.Mark(s.holds, uses); !equal(marked, s.holds) {
+		s.holds = marked
+		s.generation++
+		set.Generation, set.Holds = s.generation, marked
+	}
 	codes := lastCodes(set.XIDs)
 	v, unknown := s.view(), [3]float64{-1, -1, -1}
 	for id, e := range s.entities {
 		why, down := set.Down[id.GPU]
-		n, d := e.age(s.plan, now, down)
+		n, d := e.age(s.plan, now, s.silent(id.GPU, why))
 		s.nvml.stale += n
 		s.dcgm.stale += d
 		set.Values[id] = e.show(v, lastXID(id, codes, why))
@@ -48,7 +55,7 @@ func (s *sampler) show(now time.Time) {
 			set.Windows[id] = w
 		}
 	}
-	set.Shares, set.Rests = s.parts.shares(set, s.uses(now))
+	set.Shares, set.Rests = s.parts.shares(set, uses)
 	set.Ledger = s.parts.account(now, set)
 	set.Sources = s.sources(set)
 	s.set.Store(set)
@@ -88,6 +95,17 @@ func (s *sampler) uses(now time.Time) map[gpu.UUID][]gpu.ProcessUse {
 		}
 	}
 	return out
+}
+
+// silent is the absence of what a GPU that does not answer has; nil without a reason why it does not.
+func (s *sampler) silent(id gpu.UUID, why string) *gpu.Absence {
+	if why == "" {
+		return nil
+	}
+	if u := s.units[id]; u != nil && u.busy {
+		return &gpu.Absence{Code: gpu.NoAnswer, Text: why}
+	}
+	return &gpu.Absence{Code: gpu.Lost, Text: why}
 }
 
 // lastCodes are the newest XIDs by GPU. The row with the code 0 is a total.

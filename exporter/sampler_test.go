@@ -61,7 +61,7 @@ func TestHungGPUAgesAlone(t *testing.T) {
 		after(2 * time.Second)
 		r.has(uuid(0).Whole(), family.GPUUtil, 203)
 		after(3 * time.Second)
-		r.lacks(uuid(0).Whole(), family.GPUUtil, gpu.Stale)
+		r.lacks(uuid(0).Whole(), family.GPUUtil, gpu.NoAnswer)
 		r.has(uuid(1).Whole(), family.GPUUtil, 203)
 		set := r.Set()
 		if set.Down[uuid(0)] == "" || len(set.Down) != 1 {
@@ -311,6 +311,6 @@ func TestShorterPeriod(t *testing.T) {
 		defer release()
 		after(35 * time.Second)
 		r.lacks(e, family.GREngine, gpu.Stale)
-		r.lacks(e, family.GPUUtil, gpu.Stale)
+		r.lacks(e, family.GPUUtil, gpu.NoAnswer)
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpulet/gpulet/exporter/dcgm"
 	"github.com/gpulet/gpulet/exporter/family"
+	"github.com/gpulet/gpulet/exporter/sample"
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/kubelet"
 )
@@ -28,6 +29,35 @@ func (r *rig) claim(pods map[string]string) {
 		})
 	}
 	r.claims.Set(set)
+}
+
+// Containers that share a GPU through MPS are said to, as long as the driver lists clients of MPS there.
+func TestSharingThroughMPS(t *testing.T) {
+	play(t, func(t *testing.T) {
+		r := newRig(t, whole(0))
+		r.cfg.Processes = hosts{10: "uid-a"}
+		r.Exporter = New(r.cfg)
+		client := gpu.ProcessUse{Holder: gpu.Holder{PID: 10, GPUInstance: gpu.NoInstance, MemoryBytes: 1 << 30}, MPS: true}
+		r.driver.uses[uuid(0)] = []gpu.ProcessUse{client}
+		r.run(t)
+		r.claim(map[string]string{string(uuid(0)) + "::0": "a", string(uuid(0)) + "::1": "b"})
+		after(5 * time.Second)
+		before := r.Set()
+		for _, h := range before.Holds {
+			if h.Sharing != sample.MPS {
+				t.Errorf("%s: %s", h.Pod, h.Sharing)
+			}
+		}
+		after(5 * time.Second)
+		if now := r.Set().Generation; now != before.Generation {
+			t.Errorf("label sets are made anew each time: %d, then %d", before.Generation, now)
+		}
+		r.driver.do(func() { r.driver.uses[uuid(0)] = nil })
+		after(5 * time.Second)
+		if h := r.Set().Holds[0]; h.Sharing != sample.TimeSlicing {
+			t.Errorf("without clients: %s", h.Sharing)
+		}
+	})
 }
 
 // Two pods on one GPU have what their processes did, in parts that sum up to the whole; processes are read of that GPU alone.
@@ -156,7 +186,7 @@ func TestDescribe(t *testing.T) {
 		if a := rows["DCGM_FI_DEV_XID_ERRORSlost"]; a.Count != 1 || a.Of != 8 {
 			t.Errorf("%+v", a)
 		}
-		if a := rows["DCGM_FI_DEV_FB_USEDstale"]; a.Count != 7 || a.First[0] != "GPU 3 instance 1" {
+		if a := rows["DCGM_FI_DEV_FB_USEDno_answer"]; a.Count != 7 || a.First[0] != "GPU 3 instance 1" {
 			t.Errorf("%+v", a)
 		}
 		if _, ok := rows["DCGM_FI_DEV_GPU_UTILstale"]; ok {
