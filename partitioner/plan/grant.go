@@ -15,10 +15,7 @@ type unit struct {
 }
 
 func (u unit) gift() gift {
-	if u.slot == (mig.Slot{}) {
-		return gift{site: u.site}
-	}
-	return gift{u.site, u.slot.String()}
+	return gift{u.site, u.slot}
 }
 
 // units lists what the chosen layouts give of a resource and nobody was granted: what exists first, then by GPU and start.
@@ -78,7 +75,7 @@ func (r *run) grant() {
 		}
 		for rest := s.set &^ s.exists; rest != 0; rest &= rest - 1 {
 			j := bits.TrailingZeros64(rest)
-			if _, given := r.given[gift{i, s.sp.slots[j].slot.String()}]; !given {
+			if _, given := r.given[gift{i, s.sp.slots[j].slot}]; !given {
 				s.set &^= 1 << j // only where the search was cut short
 			}
 		}

@@ -26,6 +26,7 @@ func costOf(n int64) Cost {
 // option is one way to divide a GPU.
 type option struct {
 	gives vec
+	made  vec // of gives, or beyond it: what does not exist yet
 	cost  int64
 	set   uint64
 	whole bool
@@ -127,16 +128,19 @@ func (s *site) options(k kinds, limit vec) []option {
 		if p.set&^usable != 0 {
 			continue
 		}
-		v := lent
-		for rest := p.set; rest != 0; rest &= rest - 1 {
+		v, made := lent, vec{}
+		for rest := p.set &^ s.exists; rest != 0; rest &= rest - 1 {
+			made = made.plus(gives[bits.TrailingZeros64(rest)])
+		}
+		for rest := p.set & s.exists; rest != 0; rest &= rest - 1 {
 			v = v.plus(gives[bits.TrailingZeros64(rest)])
 		}
-		add(option{gives: v.capped(limit), cost: s.cost(p, false), set: p.set})
+		add(option{gives: v.plus(made).capped(limit), made: made, cost: s.cost(p, false), set: p.set})
 	}
 	if f := k.of(Resource{}); f >= 0 && s.canWhole {
 		var v vec
 		v.set(f, 1)
-		add(option{gives: v.capped(limit), cost: s.cost(packed{}, true), whole: true})
+		add(option{gives: v.capped(limit), made: v, cost: s.cost(packed{}, true), whole: true})
 	}
 	return thin(all)
 }

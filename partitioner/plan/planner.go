@@ -1,22 +1,26 @@
 package plan
 
 import (
-	"bytes"
 	"cmp"
 	"math"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/gpulet/gpulet/gpu/mig"
 )
 
 // Planner makes plans. Its memory of layouts only saves time; several goroutines may use one Planner.
 type Planner struct {
 	mu     sync.Mutex
 	tables map[string]*table // guarded by mu, the tables themselves never change
+	memory sync.Pool         // of *scratch
 }
 
 // New makes a Planner.
-func New() *Planner { return &Planner{tables: map[string]*table{}} }
+func New() *Planner {
+	return &Planner{tables: map[string]*table{}, memory: sync.Pool{New: func() any { return &scratch{} }}}
+}
 
 // run is one plan in the making.
 type run struct {
@@ -32,17 +36,19 @@ type run struct {
 	refused map[string]Cause
 	cost    int64
 	exact   bool
+	scratch *scratch
 }
 
-// gift is a device of a site: a slot's placement and profile as text, empty for the whole GPU.
+// gift is a device of a site: a slot, the zero one for the whole GPU.
 type gift struct {
 	site int
-	slot string
+	slot mig.Slot
 }
 
 // Plan makes the plan of one node.
 func (p *Planner) Plan(in Input) Plan {
-	r := &run{policy: &in.Policy, given: map[gift]string{}, refused: map[string]Cause{}, exact: true}
+	r := &run{policy: &in.Policy, given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: p.memory.Get().(*scratch)}
+	defer p.memory.Put(r.scratch)
 	r.read(p, &in)
 	r.order(in.Demands)
 	r.choose()
@@ -57,22 +63,14 @@ func (r *run) read(p *Planner, in *Input) {
 	slices.SortFunc(gpus, func(a, b GPU) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), strings.Compare(string(a.UUID), string(b.UUID)))
 	})
-	var last *space
-	var lastKey []byte
+	var sp *space
 	for i := range gpus {
 		g := &gpus[i]
 		g.Claims, g.Instances = slices.Clone(g.Claims), slices.Clone(g.Instances)
-		slices.SortFunc(g.Claims, func(a, b Claim) int {
-			return cmp.Or(cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start), strings.Compare(a.Slot.String(), b.Slot.String()), strings.Compare(a.Holder, b.Holder))
-		})
-		slices.SortFunc(g.Instances, func(a, b Instance) int {
-			return cmp.Or(cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start), strings.Compare(a.Slot.String(), b.Slot.String()))
-		})
-		sp := spaceOf(&g.Geometry, g.Apart)
-		if key := sp.key(nil); last != nil && bytes.Equal(key, lastKey) {
-			sp = last
-		} else {
-			last, lastKey = sp, key
+		slices.SortFunc(g.Claims, func(a, b Claim) int { return cmp.Or(byStart(a.Slot, b.Slot), strings.Compare(a.Holder, b.Holder)) })
+		slices.SortFunc(g.Instances, func(a, b Instance) int { return byStart(a.Slot, b.Slot) })
+		if i == 0 || !sameGeometry(g, &gpus[i-1]) {
+			sp = spaceOf(&g.Geometry, g.Apart)
 		}
 		s := newSite(g, sp, r.policy)
 		usable := s.exists
@@ -82,6 +80,12 @@ func (r *run) read(p *Planner, in *Input) {
 		s.tb = p.table(sp, s.base, usable, s.worth)
 		r.sites = append(r.sites, s)
 	}
+}
+
+func sameGeometry(a, b *GPU) bool {
+	return a.Geometry.Axis == b.Geometry.Axis && slices.Equal(a.Apart, b.Apart) && slices.EqualFunc(a.Geometry.Profiles, b.Geometry.Profiles, func(p, q mig.ProfileInfo) bool {
+		return p.Profile == q.Profile && p.ID == q.ID && p.Max == q.Max && p.Engines == q.Engines && slices.Equal(p.Placements, q.Placements)
+	})
 }
 
 // order sorts the demands and finds their kinds.
@@ -225,41 +229,68 @@ func (r *run) choose() {
 }
 
 // cheapest finds the cheapest way to give what is wanted; where that is too much work, the best way that it met.
-// It goes from the last GPU to the first, so that of equal ways it takes the one that leaves the last ones alone.
+// It looks at GPUs with few options first. Of equal ways it takes one that leaves the last GPUs alone.
 func (r *run) cheapest(all [][]option, a *acceptance, want vec) (picked []option, exact bool) {
+	order := make([]int, len(all))
 	options := make([][]option, len(all))
 	for i := range all {
-		to := len(all) - 1 - i
-		if i > 0 && len(all[i]) > 0 && len(all[i-1]) > 0 && &all[i][0] == &all[i-1][0] {
-			options[to] = options[to+1]
+		order[i] = len(all) - 1 - i
+		if j := slices.IndexFunc(all[:i], func(o []option) bool { return same(o, all[i]) }); j >= 0 {
+			options[i] = options[j]
 			continue
 		}
 		capped := slices.Clone(all[i])
 		for j := range capped {
 			capped[j].gives = capped[j].gives.capped(want)
 		}
-		options[to] = thin(capped)
+		options[i] = thin(capped)
 	}
-	s := newSolver(options, r.sizes, len(r.kinds))
-	most := int64(math.MaxInt64)
-	picks, cost, found := s.solve(want, quick, most)
-	exact = found && !s.cut
-	if found {
-		most = cost
+	alike := make([]int, len(all)) // the first with the same options
+	for i := range all {
+		alike[i] = slices.IndexFunc(options[:i+1], func(o []option) bool { return same(o, options[i]) })
 	}
-	if !exact {
-		if best, _, ok := s.solve(want, widest, most); ok {
-			picks, found, exact = best, true, !s.cut
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(len(options[a]), len(options[b])), cmp.Compare(alike[b], alike[a]))
+	})
+	for i, at := range order { // the solver gives the last ones, all alike, what is due first
+		if alike[at] == alike[order[len(order)-1]] {
+			slices.Reverse(order[i:])
+			break
+		}
+	}
+	stock, sorted := make([]vec, len(all)), make([][]option, len(all))
+	for at, i := range order {
+		site := r.sites[i]
+		sorted[at] = options[i]
+		if stock[at] = site.given(r.kinds, site.exists); site.Role == Declared {
+			stock[at] = all[i][0].gives
 		}
 	}
 	picked = make([]option, len(all))
-	for i := range all {
-		if found {
-			to := len(all) - 1 - i
-			picked[i] = options[to][picks[to]]
-		} else {
-			picked[i] = a.options[i][a.witness[i]]
+	most := int64(0)
+	for i := range all { // the witness is a way, if a dear one
+		gives := a.options[i][a.witness[i]].gives.capped(want)
+		cheapest := int64(math.MaxInt64)
+		for _, o := range options[i] {
+			if o.gives.covers(gives) && o.cost < cheapest {
+				picked[i], cheapest = o, o.cost
+			}
 		}
+		most += cheapest
 	}
-	return picked, exact
+	for _, width := range []int{quick, wider, widest} {
+		s := newSolver(sorted, stock, r.kinds, r.sizes, r.scratch)
+		picks, cost, found := s.solve(want, width, most)
+		if found {
+			most = cost
+			for at, i := range order {
+				picked[i] = sorted[at][picks[at]]
+			}
+		}
+		if !s.cut {
+			return picked, found
+		}
+		sorted = s.affordable(most)
+	}
+	return picked, false
 }

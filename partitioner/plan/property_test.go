@@ -93,6 +93,73 @@ func some(t *rapid.T, g mig.Geometry) mig.Geometry {
 	return g
 }
 
+// What the search leaves out cannot be better: on larger nodes it finds what a search that follows every way finds.
+func TestNothingBetterIsLeftOut(t *testing.T) {
+	h100, rtx := newCard(t, "H100").geometry, newCard(t, "RTX PRO 6000").geometry
+	rapid.Check(t, func(t *rapid.T) {
+		in := draw(t, rapid.SampledFrom([]mig.Geometry{h100, rtx}).Draw(t, "card"), 5, 10)
+		p := New()
+		r := &run{policy: &in.Policy, given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: &scratch{}}
+		r.read(p, &in)
+		r.order(in.Demands)
+		r.choose()
+		var want, limit vec
+		for _, d := range r.demands {
+			v, _ := r.needs(d)
+			limit = limit.plus(v)
+			if slices.Contains(r.served, d) {
+				want = want.plus(v)
+			}
+		}
+		want, limit = atLeast(want, r.least), atLeast(limit, r.least)
+		best := map[vec]int64{{}: 0} // by what was given so far, up to what is wanted
+		for _, options := range r.options(limit) {
+			next := map[vec]int64{}
+			for v, cost := range best {
+				for _, o := range options {
+					sum, c := v.plus(o.gives).capped(want), cost+o.cost
+					if old, seen := next[sum]; !seen || c < old {
+						next[sum] = c
+					}
+				}
+			}
+			best = next
+		}
+		if cost, possible := best[want]; !possible || cost != r.cost || !r.exact {
+			t.Fatalf("%+v (exact %v), and %+v can be had (%v)", costOf(r.cost), r.exact, costOf(cost), possible)
+		}
+		for _, d := range r.demands { // in order: each that is refused does not fit beside those before it that are served
+			v, _ := r.needs(d)
+			if _, refused := r.refused[d.ID]; !refused {
+				continue
+			}
+			for _, e := range r.served {
+				if slices.Index(r.demands, e) < slices.Index(r.demands, d) {
+					n, _ := r.needs(e)
+					v = v.plus(n)
+				}
+			}
+			if v = atLeast(v, r.least); reachable(r.options(limit), v) {
+				t.Fatalf("%s waits and could be served", d.ID)
+			}
+		}
+	})
+}
+
+func reachable(sites [][]option, want vec) bool {
+	states := map[vec]bool{want: true}
+	for _, options := range sites {
+		next := map[vec]bool{}
+		for v := range states {
+			for _, o := range options {
+				next[v.minus(o.gives)] = true
+			}
+		}
+		states = next
+	}
+	return states[vec{}]
+}
+
 func shuffled(in Input, seed uint64) Input {
 	r := rand.New(rand.NewPCG(seed, 1))
 	mix := func(n int, swap func(i, j int)) { r.Shuffle(n, swap) }

@@ -86,7 +86,7 @@ func (r *run) promised(i int) map[mig.Slot]string {
 	out := map[mig.Slot]string{}
 	s := r.sites[i]
 	for _, m := range append(s.picked(s.set), s.lent...) {
-		if id, given := r.given[gift{i, m.String()}]; given {
+		if id, given := r.given[gift{i, m}]; given {
 			out[m] = r.name(id)
 		}
 	}

@@ -60,7 +60,11 @@ func (r *run) result() Plan {
 }
 
 func byStart(a, b mig.Slot) int {
-	return cmp.Or(cmp.Compare(a.Placement.Start, b.Placement.Start), cmp.Compare(a.String(), b.String()))
+	p, q := a.Profile, b.Profile
+	return cmp.Or(
+		cmp.Compare(a.Placement.Start, b.Placement.Start), cmp.Compare(a.Placement.Size, b.Placement.Size), cmp.Compare(p.Slices, q.Slices),
+		cmp.Compare(p.Compute, q.Compute), cmp.Compare(p.MemoryGB, q.MemoryGB), cmp.Compare(p.Attributes, q.Attributes),
+	)
 }
 
 // offers are the devices of one site: claims, what is idle and usable, what is to be made, or the GPU as a whole.
@@ -79,12 +83,12 @@ func (r *run) offers(i int) (out []Offer) {
 	var slots []Offer
 	for _, h := range s.fixed {
 		if h.claimed || h.usable {
-			slots = append(slots, Offer{Device: slot(h.slot), Claimed: h.claimed, Exists: h.exists, For: r.given[gift{i, h.slot.String()}]})
+			slots = append(slots, Offer{Device: slot(h.slot), Claimed: h.claimed, Exists: h.exists, For: r.given[gift{i, h.slot}]})
 		}
 	}
 	for j := range s.sp.slots {
 		if m := s.sp.slots[j].slot; s.set>>j&1 == 1 {
-			slots = append(slots, Offer{Device: slot(m), Exists: s.exists>>j&1 == 1, For: r.given[gift{i, m.String()}]})
+			slots = append(slots, Offer{Device: slot(m), Exists: s.exists>>j&1 == 1, For: r.given[gift{i, m}]})
 		}
 	}
 	slices.SortStableFunc(slots, func(a, b Offer) int { return byStart(a.Device.Slot, b.Device.Slot) })
@@ -126,7 +130,7 @@ func (r *run) steps(i int) (out []Step) {
 		}
 	}
 	for _, m := range s.picked(s.set &^ s.exists) {
-		who := r.given[gift{i, m.String()}]
+		who := r.given[gift{i, m}]
 		why := "a spare"
 		switch {
 		case who != "":

@@ -1,11 +1,9 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"math/bits"
 	"slices"
-	"strings"
 
 	"github.com/gpulet/gpulet/gpu/mig"
 )
@@ -123,9 +121,7 @@ func (s *site) holds() {
 			s.frozen = "what exists there does not fit what the driver says can exist"
 		}
 	}
-	slices.SortFunc(s.fixed, func(a, b hold) int {
-		return cmp.Or(cmp.Compare(a.slot.Placement.Start, b.slot.Placement.Start), strings.Compare(a.slot.String(), b.slot.String()))
-	})
+	slices.SortFunc(s.fixed, func(a, b hold) int { return byStart(a.slot, b.slot) })
 	for i := range s.fixed {
 		for j := range s.fixed {
 			if i != j && s.fixed[i].slot.Placement.Overlaps(s.fixed[j].slot.Placement) {

@@ -2,13 +2,13 @@ package plan
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
-// widest bounds how many states of one site the exact search keeps, quick how many the first look does.
+// quick, wider and widest bound how many states of one site each round of the search keeps. A round that left none out is exact.
 const (
 	quick  = 24
+	wider  = 200
 	widest = 100_000
 )
 
@@ -16,64 +16,60 @@ const (
 type node struct {
 	rest vec
 	cost int64
+	sure int64 // cost, and the least that the rest still costs
 	from int32
 	pick int32
 }
 
+// scratch is the memory of a search, to be used again.
+type scratch struct {
+	levels [][]node
+	index  index
+}
+
 // solver finds the cheapest way to give exactly what was accepted.
 type solver struct {
-	options [][]option // by site, none of which costs less than 0
+	options [][]option // by site
 	limits  []vec
 	sizes   [][]int64
 	rooms   [][]int64
-	bounds  [][]int64 // by site: the least that one device of each kind costs from there on
-	levels  [][]node
-	index   index
-	cut     bool // states were left out
+	bound   *bound
+	*scratch
+	alike int   // sites from here on have the same options
+	order []int // the kinds, the largest first
+	cut   bool  // states were left out
 }
 
-func newSolver(options [][]option, sizes [][]int64, k int) *solver {
-	s := &solver{options: options, sizes: sizes, levels: make([][]node, len(options)+1)}
+func newSolver(options [][]option, stock []vec, kinds kinds, sizes [][]int64, memory *scratch) *solver {
+	s := &solver{options: options, sizes: sizes, scratch: memory}
+	for len(s.levels) <= len(options) {
+		s.levels = append(s.levels, nil)
+	}
 	s.limits, s.rooms = suffixes(options, sizes)
-	s.bound(k)
+	s.bound = newBound(options, stock, kinds, sizes)
+	for s.alike = max(len(options)-1, 0); s.alike > 0 && same(options[s.alike-1], options[len(options)-1]); s.alike-- {
+	}
+	for k := range kinds {
+		s.order = append(s.order, k)
+	}
+	slices.SortStableFunc(s.order, func(a, b int) int { return cmp.Compare(sizes[0][b], sizes[0][a]) })
 	return s
 }
 
-// bound makes prices that no option undercuts: any way to give v from site g on costs at least the dot of v with them.
-// A device that no later site has in stock costs a creation; beyond that, the best price by size that any option has.
-func (s *solver) bound(k int) {
-	s.bounds = make([][]int64, len(s.options)+1)
-	s.bounds[len(s.options)] = make([]int64, k)
-	made := make([]int64, k)
-	for i := range made {
-		made[i] = costCreate
-	}
-	size := s.sizes[0]
-	for g := len(s.options) - 1; g >= 0; g-- {
-		for _, o := range s.options[g] {
-			if o.cost < costCreate { // what it gives is there
-				for i := range made {
-					if o.gives.at(i) > 0 {
-						made[i] = 0
-					}
-				}
-			}
-		}
-		price := int64(math.MaxInt64)
-		for _, later := range s.options[g:] {
-			for _, o := range later {
-				if n := o.gives.dot(size); n > 0 {
-					price = min(price, max(o.cost-o.gives.dot(made), 0)/n)
-				}
-			}
-		}
-		s.bounds[g] = make([]int64, k)
-		for i := range s.bounds[g] {
-			if price != math.MaxInt64 {
-				s.bounds[g][i] = made[i] + price*size[i]
+// same reports whether two sites share their options.
+func same(a, b []option) bool { return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] }
+
+// due is the largest kind that is still to be given, when all sites from g on are alike: one of them has to give it, and it may as
+// well be the next. -1 when any option may come next.
+func (s *solver) due(g int, rest vec) int {
+	if g >= s.alike {
+		for _, k := range s.order {
+			if rest.at(k) > 0 {
+				return k
 			}
 		}
 	}
+	return -1
 }
 
 // solve searches site by site, keeping the cheapest way to each state. Ways that would cost more than most are not followed.
@@ -84,24 +80,28 @@ func (s *solver) solve(want vec, width int, most int64) (choice, int64, bool) {
 		s.index.reset()
 		next := s.levels[g+1][:0]
 		for from, n := range s.levels[g] {
-			for pick, o := range options {
+			due := s.due(g, n.rest)
+			for pick := range options {
+				o := &options[pick]
 				cost := n.cost + o.cost
-				if cost > most {
+				if cost > most || due >= 0 && o.gives.at(due) == 0 {
 					continue
 				}
 				rest := n.rest.minus(o.gives)
 				slot := s.index.find(rest, next)
 				if at := s.index.at[slot]; at >= 0 {
-					if cost < next[at].cost {
-						next[at].cost, next[at].from, next[at].pick = cost, int32(from), int32(pick)
+					if n := &next[at]; cost < n.cost {
+						n.sure -= n.cost - cost
+						n.cost, n.from, n.pick = cost, int32(from), int32(pick)
 					}
 					continue
 				}
-				if cost+rest.dot(s.bounds[g+1]) > most || s.hopeless(g+1, rest) {
+				sure := cost + s.bound.least(g+1, rest)
+				if sure > most || s.hopeless(g+1, rest) {
 					continue
 				}
 				s.index.put(slot, len(next))
-				next = append(next, node{rest: rest, cost: cost, from: int32(from), pick: int32(pick)})
+				next = append(next, node{rest: rest, cost: cost, sure: sure, from: int32(from), pick: int32(pick)})
 				if s.index.full(len(next)) {
 					s.index.grow(next)
 				}
@@ -109,9 +109,7 @@ func (s *solver) solve(want vec, width int, most int64) (choice, int64, bool) {
 		}
 		if len(next) > width {
 			s.cut = true
-			slices.SortStableFunc(next, func(a, b node) int {
-				return cmp.Compare(a.cost+a.rest.dot(s.bounds[g+1]), b.cost+b.rest.dot(s.bounds[g+1]))
-			})
+			slices.SortStableFunc(next, func(a, b node) int { return cmp.Compare(a.sure, b.sure) })
 			next = next[:width]
 		}
 		s.levels[g+1] = next
@@ -128,6 +126,24 @@ func (s *solver) solve(want vec, width int, most int64) (choice, int64, bool) {
 		out[g-1], at = int(n.pick), int(n.from)
 	}
 	return out, cost, true
+}
+
+// affordable are the options that can be part of a way that costs no more than most.
+func (s *solver) affordable(most int64) [][]option {
+	out := make([][]option, len(s.options))
+	for g, options := range s.options {
+		if g > 0 && same(options, s.options[g-1]) {
+			out[g] = out[g-1]
+			continue
+		}
+		others := s.bound.base[0] - (s.bound.base[g] - s.bound.base[g+1])
+		for _, o := range options {
+			if o.cost+others <= most {
+				out[g] = append(out[g], o)
+			}
+		}
+	}
+	return out
 }
 
 func (s *solver) hopeless(g int, rest vec) bool {

@@ -30,6 +30,7 @@ type space struct {
 	slots    []place           // by profile, each from the highest start down
 	of       []uint64          // the slots of each profile
 	total    room
+	name     []byte // tells it from other geometries
 	problem  string // why nothing can be planned
 }
 
@@ -90,6 +91,7 @@ func spaceOf(g *mig.Geometry, apart [][2]mig.Profile) *space {
 			}
 		}
 	}
+	s.name = s.key(nil)
 	return s
 }
 

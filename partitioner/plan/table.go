@@ -59,7 +59,7 @@ const maxTables = 512
 
 // table finds the table in memory, or makes it.
 func (p *Planner) table(s *space, fixed load, usable uint64, worth []int32) *table {
-	key := s.key(make([]byte, 0, 1024))
+	key := append(make([]byte, 0, 1024), s.name...)
 	for _, n := range [...]uint64{fixed.set, fixed.axis, uint64(fixed.room), fixed.apart, usable} {
 		key = binary.AppendUvarint(key, n)
 	}
