@@ -40,7 +40,7 @@ func newBound(options [][]option, stock []vec, kinds kinds, sizes [][]int64) *bo
 		b.kills = append(b.kills, eases(options, size, func(c int64) int64 { return c / costKill }))
 		sliced := slices.Clone(size) // whole GPUs would count as room that needs no change of mode
 		for k, r := range kinds {
-			if r.Whole() {
+			if r.Whole() || r == kept() {
 				sliced[k] = 0
 			}
 		}
@@ -136,7 +136,7 @@ func (b *bound) price(options [][]option, lost []int64, kinds kinds, size []int6
 		}
 		b.prices[g] = slices.Clone(prices)
 		for k, r := range kinds {
-			if !r.Whole() {
+			if !r.Whole() && r != kept() {
 				b.prices[g][k] += costCreate * fraction
 			}
 		}

@@ -158,6 +158,9 @@ func divisions(g *GPU, policy *Policy, wanted []Resource) (out []division) {
 	return out
 }
 
+// left stands for a GPU that is left whole.
+func left() Resource { return Resource{mig.Profile{Slices: -1}} }
+
 func compareCosts(a, b Cost) int {
 	return cmp.Or(cmp.Compare(a.Destroys, b.Destroys), cmp.Compare(a.Modes, b.Modes), cmp.Compare(a.Creates, b.Creates), cmp.Compare(a.Moves, b.Moves), cmp.Compare(a.Loss, b.Loss))
 }
@@ -179,12 +182,17 @@ func optimum(in *Input) (served string, cost Cost) {
 	for i := range in.GPUs {
 		g := &in.GPUs[i]
 		ways = append(ways, divisions(g, &in.Policy, wanted))
-		untouched := g.Role == Auto && len(g.Claims) == 0 && (!g.Mode.On || g.Mode.May && !g.Cooling)
+		untouched := g.Role != Sliced && len(g.Claims) == 0 && (!g.Mode.On || g.Mode.May && !g.Cooling)
 		for _, inst := range g.Instances {
 			untouched = untouched && inst.Expired && !g.Cooling && inst.Held == "" && !inst.Pinned
 		}
 		if untouched {
 			room++
+		}
+		for _, w := range ways[i] {
+			if untouched && len(w.gives) == 0 || w.gives[Resource{}] > 0 {
+				w.gives[left()] = 1
+			}
 		}
 		for _, c := range g.Claims {
 			if c.Whole {
@@ -197,18 +205,18 @@ func optimum(in *Input) (served string, cost Cost) {
 	var combine func(i int, gives map[Resource]int, sum Cost)
 	combine = func(i int, gives map[Resource]int, sum Cost) {
 		if i == len(ways) {
-			if gives[Resource{}] < keep {
+			if gives[left()] < keep {
 				return
 			}
-			left := map[Resource]int{}
+			rest := map[Resource]int{}
 			for r, n := range gives {
-				left[r] = n
+				rest[r] = n
 			}
 			var bits []byte
 			for _, d := range demands {
 				ok := true
 				for _, a := range d.Asks {
-					ok = ok && left[a.Resource] >= a.Count
+					ok = ok && rest[a.Resource] >= a.Count
 				}
 				if !ok {
 					bits = append(bits, '0')
@@ -216,7 +224,7 @@ func optimum(in *Input) (served string, cost Cost) {
 				}
 				bits = append(bits, '1')
 				for _, a := range d.Asks {
-					left[a.Resource] -= a.Count
+					rest[a.Resource] -= a.Count
 				}
 			}
 			if c := strings.Compare(string(bits), served); first || c > 0 || c == 0 && compareCosts(sum, cost) < 0 {

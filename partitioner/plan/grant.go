@@ -66,6 +66,7 @@ func (r *run) grant() {
 		}
 		r.granted = append(r.granted, g)
 	}
+	r.spare()
 	for i, s := range r.sites {
 		if _, given := r.given[gift{site: i}]; s.whole && !given {
 			s.whole = false
@@ -90,62 +91,15 @@ func (r *run) device(u unit) gpu.Device {
 	return d
 }
 
-// spare adds the warm spares where they cost least: what exists already, then without a change of mode, then with the least loss.
+// spare keeps what is left over of the spares' profiles, as many as the policy says; nobody's name is the empty one.
 func (r *run) spare() {
 	for _, c := range merge(r.policy.Spares) {
-		for have := len(r.units(Resource{c.Profile})); have < c.Count; have++ {
-			site, slot, least := -1, 0, int64(0)
-			for i, s := range r.sites {
-				if s.Role != Auto && s.Role != Sliced || s.frozen != "" || s.claimed || s.whole || s.set == 0 && r.reserved(s) {
-					continue
-				}
-				l := s.loadOf(s.set)
-				for j := range s.sp.slots {
-					exists := s.exists>>j&1 == 1
-					if s.sp.slots[j].slot.Profile != c.Profile || !s.sp.fits(l, j) || !exists && (s.Cooling || !s.canSlice || s.allowed>>j&1 == 0) {
-						continue
-					}
-					set := s.set | 1<<j
-					cost := s.cost(packed{set: set, flex: s.flexOf(set)}, false) - s.cost(packed{set: s.set, flex: s.flexOf(s.set)}, false)
-					if site < 0 || cost < least {
-						site, slot, least = i, j, cost
-					}
-				}
+		left := c.Count
+		for _, u := range r.units(Resource{c.Profile}) {
+			if left > 0 {
+				r.given[u.gift()] = ""
+				left--
 			}
-			if site < 0 {
-				break
-			}
-			r.sites[site].set |= 1 << slot
 		}
 	}
-}
-
-// reserved reports whether a GPU at rest must stay whole for the policy's count.
-func (r *run) reserved(s *site) bool {
-	if !s.canWhole || r.policy.KeepWhole == 0 {
-		return false
-	}
-	whole := 0
-	for _, o := range r.sites {
-		if o.claimed || o.whole || o.canWhole && o.set == 0 {
-			whole++
-		}
-	}
-	return whole <= r.policy.KeepWhole
-}
-
-// flexOf looks a set up.
-func (s *site) flexOf(set uint64) int32 {
-	l := s.loadOf(set)
-	flex := int32(0)
-	for i := range s.sp.slots {
-		usable := s.exists
-		if s.canSlice {
-			usable |= s.allowed
-		}
-		if usable>>i&1 == 1 && s.sp.fits(l, i) {
-			flex += s.worth[i]
-		}
-	}
-	return flex
 }

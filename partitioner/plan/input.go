@@ -59,7 +59,7 @@ type GPU struct {
 	Declared []Count
 	// Out is why nothing new may be placed here (lost, unhealthy, cordoned, declared elsewhere); empty when it may.
 	Out string
-	// Cooling: the layout changed a moment ago. Only demand changes it again: expired instances stay, no spare is made, nothing is put to rest.
+	// Cooling: the layout changed a moment ago. Expired instances stay, and the GPU is not put to rest; demand changes it all the same.
 	Cooling bool
 	// Claims are fixed points: nothing of a plan overlaps them.
 	Claims []Claim
@@ -113,7 +113,8 @@ type Demand struct {
 	// Priority: the higher is served first; among equals the greater Age, then the smaller ID. Age is in any unit that all demands share.
 	Priority int
 	Age      int64
-	// Aged: it waited so long that, while it cannot be served, the GPU that it could have soonest takes no new smaller pods.
+	// Aged: it waited so long that, while it cannot be served, the place that it could have soonest takes no new pods, and idle
+	// instances there go. One plan does so for one demand, the first, if it asks for one resource.
 	Aged bool
 }
 
@@ -133,9 +134,10 @@ type Count struct {
 type Policy struct {
 	// Allowed are the profiles that may be made; nil allows all. What exists may be used either way.
 	Allowed []mig.Profile
-	// KeepWhole is how many GPUs are left whole, those that are claimed as a whole included. It never destroys anything.
+	// KeepWhole is how many GPUs are left whole, those that are claimed as a whole included: while so many
+	// are whole or at rest, so many stay. Nothing is destroyed for it, unless demand takes the place of one.
 	KeepWhole int
-	// Spares are idle instances to be had in advance. They take what demand leaves, and destroy nothing.
+	// Spares are idle instances to be had in advance, sixteen at most. They take what demand leaves, and destroy nothing that has not expired.
 	Spares []Count
 	// Weights says how much a free placement of a profile is worth, 0 to 1000, beside its size; 1 where it says nothing.
 	// It is the observed demand, or configuration's guess of it. It should change seldom.

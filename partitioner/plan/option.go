@@ -3,6 +3,8 @@ package plan
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/gpulet/gpulet/gpu/mig"
 )
 
 // The units of a cost in one number, the most important first: destroys, mode changes, creations, moves, loss of flexibility.
@@ -67,6 +69,9 @@ type kinds []Resource
 
 func (k kinds) of(r Resource) int { return slices.Index(k, r) }
 
+// kept is the kind of GPUs that are left whole for the policy: a GPU at rest gives one, and so does one that is given whole.
+func kept() Resource { return Resource{mig.Profile{Attributes: "kept whole"}} }
+
 // given counts what a set and what is lent here serve.
 func (s *site) given(k kinds, set uint64) (v vec) {
 	for i, r := range k {
@@ -117,7 +122,9 @@ func (s *site) options(k kinds, limit vec) []option {
 	if s.canSlice {
 		usable |= s.demanded(k) & s.allowed
 	}
+	usable &^= s.barred()
 	lent := s.given(k, 0)
+	left := k.of(kept())
 	gives := make([]vec, len(s.sp.slots))
 	for i := range gives {
 		if f := k.of(Resource{s.sp.slots[i].slot.Profile}); f >= 0 {
@@ -135,11 +142,17 @@ func (s *site) options(k kinds, limit vec) []option {
 		for rest := p.set & s.exists; rest != 0; rest &= rest - 1 {
 			v = v.plus(gives[bits.TrailingZeros64(rest)])
 		}
+		if p.set == 0 && s.spared && left >= 0 {
+			made.set(left, 1)
+		}
 		add(option{gives: v.plus(made).capped(limit), made: made, cost: s.cost(p, false), set: p.set})
 	}
-	if f := k.of(Resource{}); f >= 0 && s.canWhole {
+	if f := k.of(Resource{}); f >= 0 && s.canWhole && s.kept == nil {
 		var v vec
 		v.set(f, 1)
+		if left >= 0 {
+			v.set(left, 1)
+		}
 		add(option{gives: v.capped(limit), made: v, cost: s.cost(packed{}, true), whole: true})
 	}
 	return thin(all)

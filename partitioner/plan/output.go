@@ -21,7 +21,7 @@ type Plan struct {
 	Unmet []Unmet
 	// Fits tells fragmentation, by resource: whole GPUs first, then the largest profile.
 	Fits []Fit
-	// Cost is what the plan costs on the way to serving demand: the measure that it is the least of.
+	// Cost is what it costs to serve demand and have the spares: the measure that the plan is the least of.
 	Cost Cost
 	// Exact: it was proven that no plan is better. Otherwise the search was cut short, and the plan is valid all the same.
 	Exact bool

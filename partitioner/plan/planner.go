@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -53,7 +52,6 @@ func (p *Planner) Plan(in Input) Plan {
 	r.order(in.Demands)
 	r.choose()
 	r.grant()
-	r.spare()
 	return r.result()
 }
 
@@ -96,25 +94,27 @@ func (r *run) order(demands []Demand) {
 	slices.SortStableFunc(r.demands, func(a, b *Demand) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(b.Age, a.Age), strings.Compare(a.ID, b.ID))
 	})
-	whole := 0
-	for _, s := range r.sites {
-		if s.canWhole && s.fresh == 0 && s.Role == Auto && (!s.Mode.On || !s.Cooling) {
-			whole++
-		}
-	}
-	keep := r.policy.KeepWhole
+	room, keep := 0, r.policy.KeepWhole
 	for _, s := range r.sites {
 		if s.claimed {
 			keep--
 		}
+		if s.spared = s.canWhole && s.Role != Pinned && s.fresh == 0 && (!s.Mode.On || !s.Cooling); s.spared {
+			room++
+		}
 	}
-	if whole = min(whole, keep); whole > 0 {
-		r.kinds = append(r.kinds, Resource{})
-		r.least.set(0, whole)
+	if keep = min(room, keep); keep > 0 {
+		r.kinds = append(r.kinds, kept())
+		r.least.set(0, keep)
 	}
 	for _, d := range r.demands {
 		if fresh := r.news(d); len(r.kinds)+len(fresh) <= maxKinds {
 			r.kinds = append(r.kinds, fresh...)
+		}
+	}
+	for _, c := range merge(r.policy.Spares) {
+		if res := (Resource{c.Profile}); c.Count > 0 && len(r.kinds) < maxKinds && r.kinds.of(res) < 0 {
+			r.kinds = append(r.kinds, res)
 		}
 	}
 	r.measure()
@@ -135,7 +135,7 @@ func (r *run) measure() {
 	r.sizes = [][]int64{make([]int64, len(r.kinds)), make([]int64, len(r.kinds))}
 	for i, k := range r.kinds {
 		for _, s := range r.sites {
-			if k.Whole() {
+			if k.Whole() || k == kept() {
 				r.sizes[0][i] = max(r.sizes[0][i], int64(s.sp.axis), 1)
 				r.sizes[1][i] = max(r.sizes[1][i], int64(s.sp.total&0x7f), 1)
 				continue
@@ -175,6 +175,8 @@ type class struct {
 	touched                bool
 	split                  int
 	lent                   vec
+	kept, spared           bool
+	barred                 uint64
 }
 
 // options are those of all sites; sites of one class share theirs.
@@ -182,7 +184,7 @@ func (r *run) options(limit vec) [][]option {
 	out := make([][]option, len(r.sites))
 	seen := map[class]int{}
 	for i, s := range r.sites {
-		c := class{s.tb, s.exists, s.fresh, s.offered, s.allowed, s.Mode.On, s.canSlice, s.canWhole, s.touched, s.SplitCost, s.given(r.kinds, 0)}
+		c := class{s.tb, s.exists, s.fresh, s.offered, s.allowed, s.Mode.On, s.canSlice, s.canWhole, s.touched, s.SplitCost, s.given(r.kinds, 0), s.kept != nil, s.spared, s.barred()}
 		if j, same := seen[c]; same && s.Role != Declared {
 			out[i] = out[j]
 			continue
@@ -203,10 +205,14 @@ func (r *run) choose() {
 			limit = limit.plus(v)
 		}
 	}
+	for _, v := range r.spares() {
+		limit = limit.plus(v)
+	}
 	limit = atLeast(limit, r.least)
 	all := r.options(limit)
 	a := newAcceptance(all, r.sizes, r.least)
 	a.can(r.least)
+	reserved := false
 	for _, d := range r.demands {
 		needs, why := r.needs(d)
 		switch {
@@ -216,81 +222,25 @@ func (r *run) choose() {
 			r.served = append(r.served, d)
 		default:
 			r.refused[d.ID] = CauseHeld
+			if !reserved {
+				a, reserved = r.reserve(d, a, limit)
+			}
 		}
 	}
-	want := atLeast(a.taken, a.least)
-	picked, exact := r.cheapest(all, a, want)
-	r.exact = a.exact && exact
+	if reserved {
+		all = r.options(limit)
+	}
+	w := r.addSpares(all, a, r.cheapest(all, a, a.taken))
+	r.exact, r.cost = a.exact && w.exact, w.cost
 	for i, s := range r.sites {
-		o := picked[i]
-		s.set, s.whole = o.set, o.whole
-		r.cost += o.cost
+		s.set, s.whole = w.picked[i].set, w.picked[i].whole
 	}
 }
 
-// cheapest finds the cheapest way to give what is wanted; where that is too much work, the best way that it met.
-// It looks at GPUs with few options first. Of equal ways it takes one that leaves the last GPUs alone.
-func (r *run) cheapest(all [][]option, a *acceptance, want vec) (picked []option, exact bool) {
-	order := make([]int, len(all))
-	options := make([][]option, len(all))
-	for i := range all {
-		order[i] = len(all) - 1 - i
-		if j := slices.IndexFunc(all[:i], func(o []option) bool { return same(o, all[i]) }); j >= 0 {
-			options[i] = options[j]
-			continue
-		}
-		capped := slices.Clone(all[i])
-		for j := range capped {
-			capped[j].gives = capped[j].gives.capped(want)
-		}
-		options[i] = thin(capped)
-	}
-	alike := make([]int, len(all)) // the first with the same options
-	for i := range all {
-		alike[i] = slices.IndexFunc(options[:i+1], func(o []option) bool { return same(o, options[i]) })
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(len(options[a]), len(options[b])), cmp.Compare(alike[b], alike[a]))
-	})
-	for i, at := range order { // the solver gives the last ones, all alike, what is due first
-		if alike[at] == alike[order[len(order)-1]] {
-			slices.Reverse(order[i:])
-			break
-		}
-	}
-	stock, sorted := make([]vec, len(all)), make([][]option, len(all))
-	for at, i := range order {
-		site := r.sites[i]
-		sorted[at] = options[i]
-		if stock[at] = site.given(r.kinds, site.exists); site.Role == Declared {
-			stock[at] = all[i][0].gives
-		}
-	}
-	picked = make([]option, len(all))
-	most := int64(0)
-	for i := range all { // the witness is a way, if a dear one
-		gives := a.options[i][a.witness[i]].gives.capped(want)
-		cheapest := int64(math.MaxInt64)
-		for _, o := range options[i] {
-			if o.gives.covers(gives) && o.cost < cheapest {
-				picked[i], cheapest = o, o.cost
-			}
-		}
-		most += cheapest
-	}
-	for _, width := range []int{quick, wider, widest} {
-		s := newSolver(sorted, stock, r.kinds, r.sizes, r.scratch)
-		picks, cost, found := s.solve(want, width, most)
-		if found {
-			most = cost
-			for at, i := range order {
-				picked[i] = sorted[at][picks[at]]
-			}
-		}
-		if !s.cut {
-			return picked, found
-		}
-		sorted = s.affordable(most)
-	}
-	return picked, false
+// way is a way to give what is wanted: an option for each site.
+type way struct {
+	wants  vec
+	picked []option
+	cost   int64
+	exact  bool
 }

@@ -87,7 +87,7 @@ func (r *run) promised(i int) map[mig.Slot]string {
 	s := r.sites[i]
 	for _, m := range append(s.picked(s.set), s.lent...) {
 		if id, given := r.given[gift{i, m}]; given {
-			out[m] = r.name(id)
+			out[m] = fallback(r.name(id), "the spares")
 		}
 	}
 	if id, given := r.given[gift{site: i}]; given {
@@ -159,6 +159,14 @@ func (s *site) crowded(slots uint64, promised map[mig.Slot]string) obstacle {
 			cause = CausePromised
 		}
 	}
+	if k := s.kept; k != nil {
+		place := k.slot.Placement
+		if place == (mig.Placement{}) {
+			place.Size = s.sp.axis
+		}
+		runs = append(runs, run{place, "kept free for " + k.by + ", which waits for long"})
+		cause = CausePromised
+	}
 	if len(runs) == 0 {
 		if s.canWhole {
 			return obstacle{CausePolicy, "is left whole"}
@@ -177,7 +185,7 @@ func (s *site) crowded(slots uint64, promised map[mig.Slot]string) obstacle {
 	text := strings.Join(parts, ", ")
 	if s.sp.most(s.loadOf(s.set), slots) == 0 {
 		l := s.loadOf(s.set)
-		for rest := slots; rest != 0; rest &= rest - 1 {
+		for rest := slots &^ s.barred(); rest != 0; rest &= rest - 1 {
 			if s.sp.slots[bits.TrailingZeros64(rest)].axis&l.axis == 0 {
 				return obstacle{cause, text + ", and the compute slices, media engines or instances that are left are too few"}
 			}

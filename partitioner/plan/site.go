@@ -27,7 +27,9 @@ type site struct {
 	allowed  uint64 // slots that policy lets be made
 	canSlice bool
 	canWhole bool
+	spared   bool       // it could be left whole for the policy: nothing would have to go
 	lent     []mig.Slot // fixed instances that are idle and may be used
+	kept     *reservation
 
 	set   uint64 // the chosen slots beside the fixed ones
 	whole bool   // chosen for a demand of a whole GPU
@@ -165,12 +167,20 @@ func (s *site) loadOf(set uint64) load {
 	return l
 }
 
+// barred are the slots that a reservation keeps free.
+func (s *site) barred() uint64 {
+	if s.kept == nil {
+		return 0
+	}
+	return s.kept.bar
+}
+
 // on reports whether the GPU is in MIG mode when the plan is done.
 func (s *site) on() bool {
 	switch {
 	case s.frozen != "" || s.claimed || s.Role == Pinned:
 		return s.Mode.On
-	case s.whole || s.Role == Whole && !s.touched && s.exists == 0:
+	case s.whole:
 		return s.Mode.On && !s.canWhole
 	case s.touched || s.set != 0 || s.Role == Sliced || s.Role == Declared:
 		return s.Mode.On || s.Mode.May && len(s.sp.slots) > 0
