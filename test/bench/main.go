@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -122,6 +123,7 @@ type node struct {
 	resource            string
 	devices             int
 	loaded              bool     // the GPUs work
+	dcgm                bool     // the simulated libdcgm is there
 	args                []string // of the agent
 }
 
@@ -170,6 +172,9 @@ func begin(ctx context.Context, dir, binary string, n node) (*bed, error) {
 	}
 	if err == nil {
 		b.metrics, err = freeAddress(ctx)
+	}
+	if n.dcgm {
+		n.args = append(slices.Clip(n.args), "--metrics-dcgm-library", filepath.Join(dir, "sim", "lib", "libdcgm.so.4"))
 	}
 	began := time.Now()
 	if err == nil {
