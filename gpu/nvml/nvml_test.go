@@ -14,6 +14,7 @@ import (
 
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/drivertest"
+	"github.com/gpulet/gpulet/gpu/mig"
 )
 
 // libraryEnv names a library to test with: go-nvml binds to one library for the life of a process, so each has its own.
@@ -245,6 +246,9 @@ func check(t *testing.T, w want) {
 	var names strings.Builder
 	for _, p := range geometry.Profiles {
 		names.WriteString(p.Profile.String() + " ")
+		if n := p.Profile.Slices; p.Engines != (mig.Engines{Decoders: n, Encoders: n + 1, JPEG: n + 2, OFA: n + 3}) {
+			t.Errorf("media engines of %s: %+v", p.Profile, p.Engines)
+		}
 	}
 	if err != nil || geometry.Axis != 8 || names.String() != "1g.10gb 3g.40gb 1g.10gb+me " || len(gaps) > 0 {
 		t.Errorf("%+v %v %v", geometry, gaps, err)

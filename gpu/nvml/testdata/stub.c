@@ -62,6 +62,7 @@ R nvmlDeviceGetGpuInstanceProfileInfo(nvmlDevice_t d, unsigned e, nvmlGpuInstanc
   const profile *p; R r = profileOf(d, e, &p);
   if (r) return r;
   memset(i, 0, sizeof *i); i->id = p->id; i->sliceCount = p->slices; i->instanceCount = p->max; i->multiprocessorCount = p->sms; i->memorySizeMB = p->mib;
+  i->decoderCount = p->slices; i->encoderCount = p->slices + 1; i->jpegCount = p->slices + 2; i->ofaCount = p->slices + 3;
   return NVML_SUCCESS;
 }
 R nvmlDeviceGetGpuInstancePossiblePlacements_v2(nvmlDevice_t d, unsigned id, nvmlGpuInstancePlacement_t *pl, unsigned *n) {
@@ -121,6 +122,7 @@ R nvmlDeviceGetGpuInstanceProfileInfoV(nvmlDevice_t d, unsigned e, nvmlGpuInstan
   if (r) return r;
   if (i->version != nvmlGpuInstanceProfileInfo_v2) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
   i->id = p->id; i->sliceCount = p->slices; i->instanceCount = p->max; i->multiprocessorCount = p->sms; i->memorySizeMB = p->mib; strcpy(i->name, p->name);
+  i->decoderCount = p->slices; i->encoderCount = p->slices + 1; i->jpegCount = p->slices + 2; i->ofaCount = p->slices + 3;
   return NVML_SUCCESS;
 }
 R nvmlDeviceGetGpuFabricInfo(nvmlDevice_t d, nvmlGpuFabricInfo_t *f) { NEED; memset(f, 0, sizeof *f); f->state = NVML_GPU_FABRIC_STATE_COMPLETED; return NVML_SUCCESS; }
