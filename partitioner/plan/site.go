@@ -130,7 +130,7 @@ func (s *site) holds() {
 				s.fixed[i].usable = false
 			}
 		}
-		if s.fixed[i].usable {
+		if s.fixed[i].usable = s.fixed[i].usable && axisOf(s.fixed[i].slot.Placement) != 0; s.fixed[i].usable {
 			s.lent = append(s.lent, s.fixed[i].slot)
 		}
 	}
@@ -152,7 +152,7 @@ func (s *site) take() (sound bool) {
 			continue
 		}
 		axis := axisOf(h.slot.Placement)
-		sound = sound && s.base.axis&axis == 0
+		sound = sound && axis != 0 && s.base.axis&axis == 0
 		s.base.axis |= axis
 	}
 	return sound

@@ -65,7 +65,9 @@ func spaceOf(g *mig.Geometry, apart [][2]mig.Profile) *space {
 		compute = max(compute, p.Profile.Slices*p.Max)
 		engines.Decoders, engines.Encoders = max(engines.Decoders, p.Engines.Decoders), max(engines.Encoders, p.Engines.Encoders)
 		engines.JPEG, engines.OFA = max(engines.JPEG, p.Engines.JPEG), max(engines.OFA, p.Engines.OFA)
-		places := slices.Clone(p.Placements)
+		places := slices.DeleteFunc(slices.Clone(p.Placements), func(pl mig.Placement) bool {
+			return pl.Start < 0 || pl.Size < 1 || pl.Start+pl.Size > g.Axis
+		})
 		slices.SortFunc(places, func(a, b mig.Placement) int {
 			return cmp.Or(cmp.Compare(b.Start, a.Start), cmp.Compare(b.Size, a.Size))
 		})
