@@ -19,14 +19,12 @@ type acceptance struct {
 	witness choice     // a way to give it
 	sum     vec        // what the witness gives
 	refused []vec      // what is known to be too much
+	steps   int        // that the search for one demand may take
 	exact   bool
 }
 
-// searchLimit bounds the search for one demand.
-const searchLimit = 200_000
-
-func newAcceptance(options [][]option, sizes [][]int64, least vec) *acceptance {
-	a := &acceptance{sizes: sizes, least: least, witness: make(choice, len(options)), exact: true}
+func newAcceptance(options [][]option, sizes [][]int64, least vec, steps int) *acceptance {
+	a := &acceptance{sizes: sizes, least: least, steps: steps, witness: make(choice, len(options)), exact: true}
 	for _, o := range options {
 		a.options = append(a.options, fullest(o, sizes))
 	}
@@ -113,7 +111,7 @@ func (a *acceptance) can(want vec) bool {
 	if a.nudge(want) {
 		return true
 	}
-	s := search{acceptance: a, dead: map[state]bool{}, left: searchLimit, path: make(choice, len(a.options))}
+	s := search{acceptance: a, dead: map[state]bool{}, left: a.steps, path: make(choice, len(a.options))}
 	if s.walk(0, want) {
 		a.witness = s.path
 		a.sum = a.total(a.witness)

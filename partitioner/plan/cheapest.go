@@ -42,7 +42,7 @@ func (r *run) cheapest(all [][]option, a *acceptance, wants vec) way {
 			stock[at] = options[i][0].gives
 		}
 	}
-	for _, width := range []int{quick, wider, widest} {
+	for _, width := range r.effort.widths {
 		s := newSolver(sorted, stock, r.kinds, r.sizes, r.scratch)
 		picks, cost, found := s.solve(want, width, w.cost)
 		if found {

@@ -97,3 +97,18 @@ func TestAnyNode(t *testing.T) {
 		}
 	})
 }
+
+// A search that is cut short still makes a sound plan, and says that it was cut.
+func TestCutShort(t *testing.T) {
+	geometry := newCard(t, "H100").geometry
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyNode(t, geometry)
+		p := New().plan(in, effort{widths: []int{1}, steps: 1})
+		check(t, &in, &p)
+		best := New().Plan(in)
+		worse := servedBits(&in, &p) < servedBits(&in, &best) || compareCosts(p.Cost, best.Cost) > 0 && servedBits(&in, &p) == servedBits(&in, &best)
+		if worse && p.Exact {
+			t.Fatalf("%s at %+v is called exact, and there is %s at %+v", servedBits(&in, &p), p.Cost, servedBits(&in, &best), best.Cost)
+		}
+	})
+}

@@ -147,9 +147,11 @@ func (s *site) options(k kinds, limit vec) []option {
 		}
 		add(option{gives: v.plus(made).capped(limit), made: made, cost: s.cost(p, false), set: p.set})
 	}
-	if f := k.of(Resource{}); f >= 0 && s.canWhole && s.kept == nil {
+	if f := k.of(Resource{}); s.canWhole && s.kept == nil && (f >= 0 || left >= 0) {
 		var v vec
-		v.set(f, 1)
+		if f >= 0 {
+			v.set(f, 1)
+		}
 		if left >= 0 {
 			v.set(left, 1)
 		}

@@ -24,6 +24,7 @@ func New() *Planner {
 // run is one plan in the making.
 type run struct {
 	policy  *Policy
+	effort  effort
 	sites   []*site
 	demands []*Demand // in the order of service
 	kinds   kinds
@@ -44,9 +45,22 @@ type gift struct {
 	slot mig.Slot
 }
 
+// effort bounds the work of one plan: how many states of one site each round of the search for the cheapest way keeps, and how many
+// steps the search for room for one demand takes. A round that left no state out is exact, and the last.
+type effort struct {
+	widths []int
+	steps  int
+}
+
+func usualEffort() effort { return effort{widths: []int{24, 200, 50_000}, steps: 200_000} }
+
 // Plan makes the plan of one node.
-func (p *Planner) Plan(in Input) Plan {
-	r := &run{policy: &in.Policy, given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: p.memory.Get().(*scratch)}
+func (p *Planner) Plan(in Input) Plan { return p.plan(in, usualEffort()) }
+
+func (p *Planner) plan(in Input, e effort) Plan {
+	r := &run{
+		policy: &in.Policy, effort: e, given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: p.memory.Get().(*scratch),
+	}
 	defer p.memory.Put(r.scratch)
 	r.read(p, &in)
 	r.order(in.Demands)
@@ -210,7 +224,7 @@ func (r *run) choose() {
 	}
 	limit = atLeast(limit, r.least)
 	all := r.options(limit)
-	a := newAcceptance(all, r.sizes, r.least)
+	a := newAcceptance(all, r.sizes, r.least, r.effort.steps)
 	a.can(r.least)
 	reserved := false
 	for _, d := range r.demands {

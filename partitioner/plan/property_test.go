@@ -99,7 +99,7 @@ func TestNothingBetterIsLeftOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := draw(t, rapid.SampledFrom([]mig.Geometry{h100, rtx}).Draw(t, "card"), 5, 10)
 		p := New()
-		r := &run{policy: &in.Policy, given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: &scratch{}}
+		r := &run{policy: &in.Policy, effort: usualEffort(), given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: &scratch{}}
 		r.read(p, &in)
 		r.order(in.Demands)
 		r.choose()

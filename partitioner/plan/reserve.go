@@ -23,7 +23,7 @@ func (r *run) reserve(d *Demand, a *acceptance, limit vec) (*acceptance, bool) {
 	for _, c := range r.candidates(d.Asks[0].Resource) {
 		s := r.sites[c.site]
 		s.kept = &reservation{slot: c.slot, by: r.name(d.ID), bar: c.bar}
-		b := newAcceptance(r.options(limit), r.sizes, a.least)
+		b := newAcceptance(r.options(limit), r.sizes, a.least, a.steps)
 		if b.can(atLeast(a.taken, a.least)) {
 			b.taken, b.exact = a.taken, a.exact && b.exact
 			return b, true

@@ -5,13 +5,6 @@ import (
 	"slices"
 )
 
-// quick, wider and widest bound how many states of one site each round of the search keeps. A round that left none out is exact.
-const (
-	quick  = 24
-	wider  = 200
-	widest = 100_000
-)
-
 // node is a state of the search: what is still to be given by the sites that come, and what it cost until here.
 type node struct {
 	rest vec
