@@ -143,16 +143,20 @@ func (b *bound) price(options [][]option, lost []int64, kinds kinds, size []int6
 	}
 }
 
-// least is the least that it costs to give the rest from site g on.
-func (b *bound) least(g int, rest vec) int64 {
+// least is the least that it costs to give the rest from site g on, or anything above enough once it is more than that.
+func (b *bound) least(g int, rest vec, enough int64) int64 {
 	missing := rest.minus(b.stock[g])
 	if missing == (vec{}) {
 		return b.base[g]
+	}
+	sum := b.base[g] + missing.dot(b.prices[g])/fraction
+	if sum > enough {
+		return sum
 	}
 	kills, modes := int64(0), int64(0)
 	for m, size := range b.sizes {
 		kills = max(kills, b.kills[m][g].need(missing.dot(size)))
 		modes = max(modes, b.modes[m][g].need(missing.dot(b.sliced[m])))
 	}
-	return b.base[g] + kills*costKill + modes*costMode + missing.dot(b.prices[g])/fraction
+	return sum + kills*costKill + modes*costMode
 }

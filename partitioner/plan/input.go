@@ -57,7 +57,8 @@ type GPU struct {
 	Role     Role
 	// Declared is what a Declared GPU is to hold, existing and claimed instances included.
 	Declared []Count
-	// Out is why nothing new may be placed here (lost, unhealthy, cordoned, declared elsewhere); empty when it may.
+	// Out is why nothing new may be placed here (lost, unhealthy, cordoned); empty when it may. What exists there stays, and what is
+	// idle there is not offered.
 	Out string
 	// Cooling: the layout changed a moment ago. Expired instances stay, and the GPU is not put to rest; demand changes it all the same.
 	Cooling bool

@@ -89,7 +89,7 @@ func (s *solver) solve(want vec, width int, most int64) (choice, int64, bool) {
 					}
 					continue
 				}
-				sure := cost + s.bound.least(g+1, rest)
+				sure := cost + s.bound.least(g+1, rest, most-cost)
 				if sure > most || s.hopeless(g+1, rest) {
 					continue
 				}

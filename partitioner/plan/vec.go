@@ -46,8 +46,13 @@ func (v vec) capped(limit vec) vec { return v.minus(v.minus(limit)) }
 
 // dot is the sum of the fields, each times its weight.
 func (v vec) dot(weights []int64) (sum int64) {
-	for k := range weights {
-		sum += int64(v.at(k)) * weights[k]
+	for k, x := 0, v[0]; x != 0 && k < len(weights); k++ {
+		sum += int64(x&0x7f) * weights[k]
+		x >>= 8
+	}
+	for k, x := 8, v[1]; x != 0 && k < len(weights); k++ {
+		sum += int64(x&0x7f) * weights[k]
+		x >>= 8
 	}
 	return sum
 }
