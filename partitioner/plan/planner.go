@@ -34,6 +34,8 @@ type run struct {
 	granted []Grant
 	given   map[gift]string // who a slot or a GPU was granted to
 	refused map[string]Cause
+	fit     []Fit
+	reasons map[Ask]Unmet
 	cost    int64
 	exact   bool
 	scratch *scratch
@@ -59,7 +61,7 @@ func (p *Planner) Plan(in Input) Plan { return p.plan(in, usualEffort()) }
 
 func (p *Planner) plan(in Input, e effort) Plan {
 	r := &run{
-		policy: &in.Policy, effort: e, given: map[gift]string{}, refused: map[string]Cause{}, exact: true, scratch: p.memory.Get().(*scratch),
+		policy: &in.Policy, effort: e, given: map[gift]string{}, refused: map[string]Cause{}, reasons: map[Ask]Unmet{}, exact: true, scratch: p.memory.Get().(*scratch),
 	}
 	defer p.memory.Put(r.scratch)
 	r.read(p, &in)

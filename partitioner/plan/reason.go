@@ -29,6 +29,17 @@ func (r *run) unmet(d *Demand, cause Cause) Unmet {
 			asked += a.Count
 		}
 	}
+	u.Cause, u.Reason = r.reason(u.Resource, asked)
+	return u
+}
+
+// reason is why so many devices of a resource cannot be had: the same for all demands of them.
+func (r *run) reason(res Resource, asked int) (Cause, string) {
+	key := Ask{res, asked}
+	if u, known := r.reasons[key]; known {
+		return u.Cause, u.Reason
+	}
+	u := Unmet{Resource: res}
 	what, none := u.Resource.Profile.String(), "no GPU of this node has this profile"
 	if u.Resource.Whole() {
 		what, none = "a whole GPU", "there is no GPU"
@@ -54,18 +65,18 @@ func (r *run) unmet(d *Demand, cause Cause) Unmet {
 	default:
 		u.Reason = fmt.Sprintf("%s fits on no GPU here: %s", what, strings.Join(parts, "; "))
 	}
-	return u
+	r.reasons[key] = u
+	return u.Cause, u.Reason
 }
 
 // short is the first resource of a demand of which what is left over is too little, the first of all when that is none.
 func (r *run) short(d *Demand) (out Resource) {
-	fits := r.fits()
 	for i, a := range d.Asks {
 		if i == 0 {
 			out = a.Resource
 		}
 		left := len(r.units(a.Resource))
-		for _, f := range fits {
+		for _, f := range r.fit {
 			if f.Resource == a.Resource {
 				left += f.After
 			}

@@ -47,6 +47,8 @@ func (r *run) result() Plan {
 	for _, b := range batches {
 		p.Steps = append(p.Steps, b.steps...)
 	}
+	r.fit = r.fits()
+	p.Fits = r.fit
 	for _, s := range r.sites {
 		p.Unmet = append(p.Unmet, s.undeclared()...)
 	}
@@ -55,7 +57,6 @@ func (r *run) result() Plan {
 			p.Unmet = append(p.Unmet, r.unmet(d, cause))
 		}
 	}
-	p.Fits = r.fits()
 	return p
 }
 
