@@ -54,7 +54,7 @@ type effort struct {
 	steps  int
 }
 
-func usualEffort() effort { return effort{widths: []int{24, 200, 50_000}, steps: 200_000} }
+func usualEffort() effort { return effort{widths: []int{24, 100, 50_000}, steps: 200_000} }
 
 // Plan makes the plan of one node.
 func (p *Planner) Plan(in Input) Plan { return p.plan(in, usualEffort()) }
