@@ -63,6 +63,7 @@ e2e: build ## the short end-to-end tests on the real cluster (root)
 .PHONY: bench
 bench: ## benchmarks: the agent's process, then its parts; results belong in docs/benchmarks.md
 	$(GO) run ./test/bench
+	$(GO) run ./test/bench --metrics
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./deviceplugin/... ./exporter/... ./gpu/... ./kubelet/...
 
 .PHONY: prove

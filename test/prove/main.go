@@ -38,12 +38,25 @@ func main() {
 	}
 }
 
+// checkout names the commit, with "-dirty" when more than the report was changed since.
+func checkout(ctx context.Context) (string, error) {
+	commit, err := output(ctx, "git", "describe", "--always", "--exclude=*")
+	if err != nil {
+		return "", err
+	}
+	changed, err := output(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!"+report)
+	if changed != "" {
+		commit += "-dirty"
+	}
+	return commit, err
+}
+
 func run(ctx context.Context, ci bool, only string, list bool) error {
 	old, err := readReport(report)
 	if err != nil {
 		return err
 	}
-	commit, err := output(ctx, "git", "describe", "--always", "--dirty", "--exclude=*")
+	commit, err := checkout(ctx)
 	if err != nil {
 		return fmt.Errorf("find the commit: %w", err)
 	}
