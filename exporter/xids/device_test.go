@@ -145,7 +145,7 @@ func TestARealDeviceNode(t *testing.T) {
 func TestTheKernelsOwnLog(t *testing.T) {
 	f, err := os.Open("/dev/kmsg")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		t.Skip(err)
+		t.Skip("the kernel log of this machine cannot be read: ", err)
 	}
 	_ = f.Close()
 	opened := make(chan struct{})
