@@ -61,7 +61,7 @@ func TestNameOffers(t *testing.T) {
 		},
 		{
 			"single does not mind an excluded GPU in MIG mode",
-			Settings{Strategy: StrategySingle, Deliveries: []Delivery{CDICRI}, Rules: []Rule{{Match: Selector{Indexes: []int{0}}, Exclude: true}}},
+			Settings{Strategy: StrategySingle, Deliveries: []Delivery{CDICRI}, Rules: []Rule{{Match: gpu.Selector{Indexes: []int{0}}, Exclude: true}}},
 			node("1g.10gb@0:1", ""), nil, "nvidia.com/gpu=GPU-1", "GPU-0 GPU: the configuration excludes it",
 		},
 		{
@@ -84,8 +84,8 @@ func TestNameOffers(t *testing.T) {
 		{
 			"the first rule that matches decides",
 			rules(
-				Rule{Match: Selector{UUIDs: []gpu.UUID{"GPU-1"}}, Exclude: true},
-				Rule{Match: Selector{Models: []string{"*a100*"}, PCI: []gpu.PCIAddress{"0000:00:00.0"}}, Names: map[string]string{GPUResource: "nvidia.com/first"}},
+				Rule{Match: gpu.Selector{UUIDs: []gpu.UUID{"GPU-1"}}, Exclude: true},
+				Rule{Match: gpu.Selector{Models: []string{"*a100*"}, PCI: []gpu.PCIAddress{"0000:00:00.0"}}, Names: map[string]string{GPUResource: "nvidia.com/first"}},
 				Rule{Names: map[string]string{GPUResource: "nvidia.com/rest"}},
 			),
 			node("", "", ""), nil, "nvidia.com/first=GPU-0 nvidia.com/rest=GPU-2", "GPU-1 GPU: the configuration excludes it",

@@ -23,7 +23,7 @@ func TestPreferred(t *testing.T) {
 	const mig10 = "nvidia.com/mig-1g.10gb"
 	slices := node("1g.10gb@0:1 1g.10gb@1:1 1g.10gb@2:1", "3g.40gb@0:4 1g.10gb@4:1 1g.10gb@5:1", "1g.10gb@0:1 1g.10gb@1:1")
 	uneven := []Rule{
-		{Match: Selector{Indexes: []int{0}}, Sharing: map[string]Sharing{"*": {Replicas: 2}}},
+		{Match: gpu.Selector{Indexes: []int{0}}, Sharing: map[string]Sharing{"*": {Replicas: 2}}},
 		{Sharing: map[string]Sharing{"*": {Replicas: 5}}},
 	}
 	for _, c := range []struct {

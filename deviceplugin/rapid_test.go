@@ -22,8 +22,8 @@ func configurations() []Settings {
 	}
 	single, none, renamed, excluded := mixed(), mixed(), mixed(), mixed()
 	single.Strategy, none.Strategy = StrategySingle, StrategyNone
-	renamed.Rules = []Rule{{Match: Selector{Indexes: []int{1}}, Names: map[string]string{GPUResource: "nvidia.com/second", "nvidia.com/mig-1g.10gb": "nvidia.com/small"}}}
-	excluded.Rules = []Rule{{Match: Selector{Indexes: []int{0}}, Exclude: true}}
+	renamed.Rules = []Rule{{Match: gpu.Selector{Indexes: []int{1}}, Names: map[string]string{GPUResource: "nvidia.com/second", "nvidia.com/mig-1g.10gb": "nvidia.com/small"}}}
+	excluded.Rules = []Rule{{Match: gpu.Selector{Indexes: []int{0}}, Exclude: true}}
 	return []Settings{
 		mixed(), single, none, renamed, excluded,
 		share("*", Sharing{Replicas: 3}), share("*", Sharing{Replicas: 2}), share(GPUResource, Sharing{Replicas: 2, Rename: "nvidia.com/gpu.shared"}),

@@ -2,7 +2,6 @@ package deviceplugin
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -50,15 +49,3 @@ func (s Settings) delivers(ways ...Delivery) bool {
 
 // cdi reports whether any runtime is told a CDI name.
 func (s Settings) cdi() bool { return s.delivers(CDICRI, CDIAnnotations) }
-
-// Matches reports whether a GPU is selected. A pattern that path.Match cannot read matches nothing.
-func (s Selector) Matches(g *gpu.GPU) bool {
-	model := strings.ToLower(g.Model)
-	return (len(s.UUIDs) == 0 || slices.Contains(s.UUIDs, g.UUID)) &&
-		(len(s.Indexes) == 0 || slices.Contains(s.Indexes, g.Index)) &&
-		(len(s.PCI) == 0 || slices.Contains(s.PCI, g.PCI)) &&
-		(len(s.Models) == 0 || slices.ContainsFunc(s.Models, func(pattern string) bool {
-			ok, err := path.Match(strings.ToLower(pattern), model)
-			return ok && err == nil
-		}))
-}

@@ -47,7 +47,7 @@ type Settings struct {
 
 // Rule is what holds for some GPUs.
 type Rule struct {
-	Match Selector
+	Match gpu.Selector
 	// Exclude keeps these GPUs from Kubernetes altogether.
 	Exclude bool
 	// Names renames resources: from the name that a device would have ("nvidia.com/gpu", "nvidia.com/mig-1g.10gb") to another.
@@ -63,12 +63,4 @@ type Sharing struct {
 	Rename string
 	// One refuses more than one replica for a container: a second does not give more of the GPU.
 	One bool
-}
-
-// Selector selects GPUs. Each list that is not empty must have a match; patterns are of path.Match. The zero Selector selects all.
-type Selector struct {
-	Models  []string // patterns of the product name, case-insensitive: "*A100*"
-	UUIDs   []gpu.UUID
-	Indexes []int
-	PCI     []gpu.PCIAddress
 }

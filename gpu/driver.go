@@ -33,6 +33,10 @@ var (
 	ErrEnd = errors.New("past the end")
 	// ErrTimeout: no event came in the given time.
 	ErrTimeout = errors.New("timed out")
+	// ErrInUse: a process, an open handle or a compute instance is in the way of a change.
+	ErrInUse = errors.New("it is in use")
+	// ErrNoRoom: there is no room, the placement is taken, or the instance exists already; the driver does not tell which.
+	ErrNoRoom = errors.New("no room")
 )
 
 // DriverError is a call that the driver refused.
@@ -81,7 +85,32 @@ type DriverGPU interface {
 	Watch() (EventSource, error)
 	// Telemetry measures this GPU. It makes no call by itself, and each of these objects has its own "last time".
 	Telemetry() Telemetry
+	Changer
 }
+
+// Changer changes one GPU. Calls are made through the change lane only, one at a time.
+type Changer interface {
+	// SetMode asks for MIG mode to be on or off. Without an error it was accepted, and Activation says whether it holds.
+	SetMode(on bool) (Activation, error)
+	// CreateInstance makes a GPU instance at a placement, without a compute instance: nobody can use it yet. It gives its id.
+	CreateInstance(profile mig.ProfileInfo, at mig.Placement) (id uint32, err error)
+	// CreateCompute makes the compute instance that fills a GPU instance.
+	CreateCompute(instance uint32) (ComputeInstance, error)
+	// DestroyCompute and DestroyInstance answer ErrInUse while anything holds them, ErrNotFound when they are gone.
+	DestroyCompute(instance, compute uint32) error
+	DestroyInstance(instance uint32) error
+}
+
+// Activation is what became of an accepted change of MIG mode.
+type Activation int
+
+// The activations.
+const (
+	Activated    Activation = iota // it holds
+	NeedsReset                     // it holds after a reset of the GPU
+	BlockedByUse                   // processes or clients hold the GPU: nothing changed, or it is pending
+	NotActivated                   // the driver gives another reason
+)
 
 // EventSource delivers the events of one GPU from Watch on.
 type EventSource interface {

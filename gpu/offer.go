@@ -1,5 +1,7 @@
 package gpu
 
+import "github.com/gpulet/gpulet/gpu/mig"
+
 // Offer is a device that is on offer to the kubelet, before sharing: replicas are made of it by whoever lists it.
 type Offer struct {
 	Device Device
@@ -22,7 +24,11 @@ type Realized struct {
 type Offers struct {
 	// Snapshot is the inventory that they were made from.
 	Snapshot *Snapshot
-	Offers   []Offer // ordered by GPU index, then placement
+	// Version grows with each change of what is offered, where somebody decides about it.
+	Version uint64
+	Offers  []Offer // ordered by GPU index, then placement
+	// Profiles are what could be offered beside that, once somebody waits for it: their resources are registered with 0 devices.
+	Profiles []PossibleProfile
 	Withheld []Withheld
 }
 
@@ -31,4 +37,10 @@ type Withheld struct {
 	GPU    UUID
 	What   string // "GPU", "GPU instance 3 (2g.20gb@4)"
 	Reason string
+}
+
+// PossibleProfile is a profile that a GPU could be divided into.
+type PossibleProfile struct {
+	GPU     UUID
+	Profile mig.Profile
 }

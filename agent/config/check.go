@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gpulet/gpulet/deviceplugin"
+	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/mig"
 )
 
@@ -123,7 +124,7 @@ func (c *Config) whole(at func(path string) Origin) (out ProblemsError) {
 	return out
 }
 
-func matchesAll(s deviceplugin.Selector) bool {
+func matchesAll(s gpu.Selector) bool {
 	return len(s.Models)+len(s.UUIDs)+len(s.Indexes)+len(s.PCI) == 0
 }
 

@@ -77,7 +77,7 @@ func TestFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	four := deviceplugin.Sharing{Replicas: 4, Rename: "nvidia.com/gpu.shared", One: true}
-	first := deviceplugin.Selector{Models: []string{"*a100*"}, Indexes: []int{0, 1}}
+	first := gpu.Selector{Models: []string{"*a100*"}, Indexes: []int{0, 1}}
 	want := deviceplugin.Settings{
 		Strategy:    deviceplugin.StrategySingle,
 		Deliveries:  []deviceplugin.Delivery{deviceplugin.EnvVar, deviceplugin.CDIAnnotations},
@@ -85,7 +85,7 @@ func TestFull(t *testing.T) {
 		Rules: []deviceplugin.Rule{
 			{Match: first, Sharing: map[string]deviceplugin.Sharing{"nvidia.com/gpu": four, "*": four}},
 			{
-				Match:   deviceplugin.Selector{UUIDs: []gpu.UUID{"GPU-5c0e8a7e-0e6b-4d5c-9b1f-2a3c4d5e6f70"}, PCI: []gpu.PCIAddress{"0000:0a:00.0"}},
+				Match:   gpu.Selector{UUIDs: []gpu.UUID{"GPU-5c0e8a7e-0e6b-4d5c-9b1f-2a3c4d5e6f70"}, PCI: []gpu.PCIAddress{"0000:0a:00.0"}},
 				Names:   map[string]string{"nvidia.com/mig-1g.10gb.me": "example.com/small"},
 				Sharing: map[string]deviceplugin.Sharing{"example.com/small": {Replicas: 2}},
 			},

@@ -1,0 +1,25 @@
+package gpufake
+
+import (
+	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/mig"
+)
+
+// SetMode implements gpu.Changer.
+func (h *handle) SetMode(bool) (gpu.Activation, error) { return gpu.NotActivated, gpu.ErrMissing }
+
+// CreateInstance implements gpu.Changer.
+func (h *handle) CreateInstance(mig.ProfileInfo, mig.Placement) (uint32, error) {
+	return 0, gpu.ErrMissing
+}
+
+// CreateCompute implements gpu.Changer.
+func (h *handle) CreateCompute(uint32) (gpu.ComputeInstance, error) {
+	return gpu.ComputeInstance{}, gpu.ErrMissing
+}
+
+// DestroyCompute implements gpu.Changer.
+func (h *handle) DestroyCompute(uint32, uint32) error { return gpu.ErrMissing }
+
+// DestroyInstance implements gpu.Changer.
+func (h *handle) DestroyInstance(uint32) error { return gpu.ErrMissing }
