@@ -13,6 +13,7 @@ import (
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/kubelet"
 	"github.com/gpulet/gpulet/kubelet/plugin"
+	"github.com/gpulet/gpulet/partitioner"
 )
 
 // Status is everything that an agent can say of its node at one moment. It is also the JSON of the admin API.
@@ -35,6 +36,8 @@ type Status struct {
 	Moves     []deviceplugin.Move `json:"moves,omitempty"`
 	Claims    []kubelet.Holding   `json:"claims"`
 	CDI       *cdi.State          `json:"cdi,omitempty"`
+	// Partition is how the GPUs are divided and why; nil while another agent has the node.
+	Partition *partitioner.View `json:"partition,omitempty"`
 	// Metrics says of each measurement that is absent why.
 	Metrics exporter.Status `json:"metrics"`
 	Sources []Source        `json:"sources"`
