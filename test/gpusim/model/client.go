@@ -11,6 +11,7 @@ type Client struct {
 	caller Caller
 
 	// Guarded by node.mu.
+	closed  bool
 	inits   int
 	epoch   uint64
 	held    map[*gpu]bool // GPUs that it took a handle of
@@ -35,6 +36,7 @@ func (c *Client) Close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c.drop()
+	c.closed = true
 	delete(n.clients, c)
 }
 
@@ -99,7 +101,7 @@ func (c *Client) do(ctx context.Context, name string, sc scope, f func([]*gpu) R
 	n.calls[name]++
 	slept := false
 	for {
-		if !sc.early && (c.inits == 0 || c.epoch != n.epoch) {
+		if c.closed || !sc.early && (c.inits == 0 || c.epoch != n.epoch) {
 			return Uninitialized
 		}
 		if n.branch < n.symbols[name] {
