@@ -91,6 +91,7 @@ type DriverGPU interface {
 // Changer changes one GPU. Calls are made through the change lane only, one at a time.
 type Changer interface {
 	// SetMode asks for MIG mode to be on or off. Without an error it was accepted, and Activation says whether it holds.
+	// The GPU may be reset for it: what was read of it is read anew, by a handle that is looked up after it.
 	SetMode(on bool) (Activation, error)
 	// CreateInstance makes a GPU instance at a placement, without a compute instance: nobody can use it yet. It gives its id.
 	CreateInstance(profile mig.ProfileInfo, at mig.Placement) (id uint32, err error)
@@ -128,7 +129,8 @@ type Identity struct {
 	Architecture      string
 	ComputeCapability ComputeCapability
 	PCI               PCIAddress
-	PCIDeviceID       uint32
+	PCIDeviceID       uint32 // device<<16 | vendor, as the driver packs it
+	PCISubsystemID    uint32 // of the board: subdevice<<16 | subvendor
 	MemoryBytes       uint64
 }
 

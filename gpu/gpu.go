@@ -57,6 +57,7 @@ type GPU struct {
 	ComputeCapability ComputeCapability
 	PCI               PCIAddress
 	PCIDeviceID       uint32 // device<<16 | vendor, as the driver packs it
+	PCISubsystemID    uint32 // of the board: subdevice<<16 | subvendor
 	MemoryBytes       uint64
 	NUMA              int // node number, -1 when unknown
 	MIG               MIGState

@@ -105,9 +105,9 @@ func (t *tracked) gpu() GPU {
 	id := t.static.id
 	g := GPU{
 		UUID: id.UUID, Index: t.index, Minor: id.Minor, Model: id.Model, Architecture: id.Architecture,
-		ComputeCapability: id.ComputeCapability, PCI: id.PCI, PCIDeviceID: id.PCIDeviceID, MemoryBytes: id.MemoryBytes,
-		NUMA: t.static.numa, MIG: t.probe.Layout.MIG, Geometry: t.static.geometry, Fabric: t.probe.Condition.Fabric,
-		Health: t.machine.GPU(), Gaps: slices.Concat(t.static.gaps, t.gaps),
+		ComputeCapability: id.ComputeCapability, PCI: id.PCI, PCIDeviceID: id.PCIDeviceID,
+		PCISubsystemID: id.PCISubsystemID, MemoryBytes: id.MemoryBytes, NUMA: t.static.numa, MIG: t.probe.Layout.MIG,
+		Geometry: t.static.geometry, Fabric: t.probe.Condition.Fabric, Health: t.machine.GPU(), Gaps: slices.Concat(t.static.gaps, t.gaps),
 	}
 	for _, in := range t.probe.Layout.Instances {
 		in.Health = t.machine.Instance(in.ID)

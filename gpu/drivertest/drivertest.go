@@ -1,5 +1,5 @@
 // Package drivertest is what every gpu.Driver must do, as tests: the fake, the simulated library and a real one run them.
-// It owns the contract of the interface. It only reads: it is safe on a node that is in use.
+// It owns the contract of the interface. Run only reads: it is safe on a node that is in use. Change needs a GPU for itself.
 package drivertest
 
 import (

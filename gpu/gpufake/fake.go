@@ -181,6 +181,7 @@ type GPU struct {
 	sources   []*source
 	serial    int
 	telemetry telemetryState
+	changes   changes
 }
 
 // do changes the GPU under the driver's lock, if it has one yet.

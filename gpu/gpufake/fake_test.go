@@ -12,3 +12,7 @@ func TestFakeIsADriver(t *testing.T) {
 	a.Divide("3g.40gb@4", "1g.10gb+me@0")
 	drivertest.Run(t, gpufake.New(a, gpufake.T4(1)))
 }
+
+func TestFakeChanges(t *testing.T) {
+	drivertest.Change(t, gpufake.New(gpufake.T4(0), gpufake.A100(1)), 1)
+}

@@ -11,7 +11,7 @@ import (
 
 // A100 is an A100 80 GB at an index: UUID, minor and PCI address follow from it. It has MIG, off.
 func A100(index int) *GPU {
-	g := &GPU{ID: identity(index, "NVIDIA A100-SXM4-80GB", "ampere", 8, 0, 0x20B210DE, 81920)}
+	g := &GPU{ID: identity(index, "NVIDIA A100-SXM4-80GB", "ampere", 8, 0, 0x20B210DE, 0x147F10DE, 81920)}
 	g.Profiles = A100Geometry()
 	g.layout.MIG.Capable = true
 	return g
@@ -19,14 +19,14 @@ func A100(index int) *GPU {
 
 // T4 is a T4 at an index: no MIG.
 func T4(index int) *GPU {
-	return &GPU{ID: identity(index, "Tesla T4", "turing", 7, 5, 0x1EB810DE, 15360)}
+	return &GPU{ID: identity(index, "Tesla T4", "turing", 7, 5, 0x1EB810DE, 0x12A210DE, 15360)}
 }
 
-func identity(index int, model, architecture string, major, minor int, pci uint32, mib uint64) gpu.Identity {
+func identity(index int, model, architecture string, major, minor int, pci, subsystem uint32, mib uint64) gpu.Identity {
 	return gpu.Identity{
 		UUID: gpu.UUID(fmt.Sprintf("GPU-%08d-0000-4000-8000-000000000000", index)), Minor: index, Model: model,
 		Architecture: architecture, ComputeCapability: gpu.ComputeCapability{Major: major, Minor: minor},
-		PCI: gpu.PCIAddress(fmt.Sprintf("0000:%02x:00.0", 0x10+index)), PCIDeviceID: pci, MemoryBytes: mib << 20,
+		PCI: gpu.PCIAddress(fmt.Sprintf("0000:%02x:00.0", 0x10+index)), PCIDeviceID: pci, PCISubsystemID: subsystem, MemoryBytes: mib << 20,
 	}
 }
 
@@ -57,14 +57,9 @@ func (g *GPU) Divide(slots ...string) {
 	l := gpu.Layout{MIG: gpu.MIGState{Capable: true, Enabled: true, Pending: true}}
 	for i, s := range slots {
 		p, place := g.find(s)
-		g.serial++
-		l.Instances = append(l.Instances, gpu.Instance{
-			ID: uint32(i + 1), Slot: mig.Slot{Profile: p.Profile, Placement: place},
-			Compute: []gpu.ComputeInstance{{
-				UUID:    gpu.UUID(fmt.Sprintf("MIG-%08d-%04d-4000-8000-000000000000", g.ID.Minor, g.serial)),
-				Profile: p.Profile, Placement: mig.Placement{Start: 0, Size: p.Profile.Slices}, MemoryBytes: p.MemoryBytes,
-			}},
-		})
+		in := gpu.Instance{ID: uint32(i + 1), Slot: mig.Slot{Profile: p.Profile, Placement: place}}
+		g.do(func() { in.Compute = []gpu.ComputeInstance{g.fill(p.Profile)} })
+		l.Instances = append(l.Instances, in)
 	}
 	slices.SortFunc(l.Instances, func(a, b gpu.Instance) int { return cmp.Compare(a.Slot.Placement.Start, b.Slot.Placement.Start) })
 	g.SetLayout(l)

@@ -12,6 +12,7 @@ import (
 	nv "github.com/NVIDIA/go-nvml/pkg/nvml"
 
 	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/mig"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -24,6 +25,8 @@ type device struct {
 	cis map[uint32][]nv.ComputeInstanceProfileInfo
 	// shape is how Layout last found the GPU divided; nil before. Telemetry, in another lane, notices by it that all is different.
 	shape atomic.Pointer[shape]
+	// geometry is what Geometry found last; nil before. Changes, in another lane, know the profiles by it.
+	geometry atomic.Pointer[mig.Geometry]
 }
 
 // shape is a mode with its instances. Another shape has another address.
@@ -87,7 +90,7 @@ func (v *device) Identity() (gpu.Identity, []gpu.Gap, error) {
 	g.add("PCI address", d.call(v.pciSymbol(), func() nv.Return {
 		p, ret := v.h.GetPciInfo()
 		if ret == nv.SUCCESS {
-			id.PCI, id.PCIDeviceID = address(p), p.PciDeviceId
+			id.PCI, id.PCIDeviceID, id.PCISubsystemID = address(p), p.PciDeviceId, p.PciSubSystemId
 		}
 		return ret
 	}))

@@ -37,6 +37,10 @@ func wrap(call string, ret nv.Return) error {
 		e.Kind = gpu.ErrEnd
 	case nv.ERROR_TIMEOUT:
 		e.Kind = gpu.ErrTimeout
+	case nv.ERROR_IN_USE:
+		e.Kind = gpu.ErrInUse
+	case nv.ERROR_INSUFFICIENT_RESOURCES:
+		e.Kind = gpu.ErrNoRoom
 	default: // the text tells
 	}
 	return e

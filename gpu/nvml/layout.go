@@ -58,6 +58,7 @@ func (v *device) Geometry() (mig.Geometry, []gpu.Gap, error) {
 	for _, p := range problems {
 		g.gaps = append(g.gaps, gpu.Gap{Feature: "MIG geometry", Reason: p})
 	}
+	v.geometry.Store(&geometry)
 	return geometry, g.gaps, nil
 }
 
@@ -194,6 +195,16 @@ func (v *device) computeProfiles(g *gapList, h nv.GpuInstance, p mig.ProfileInfo
 	if found, ok := v.cis[p.ID]; ok {
 		return found
 	}
+	before := len(g.gaps)
+	out := v.listComputeProfiles(g, h, p)
+	if len(g.gaps) == before && g.fatal == nil { // otherwise they are asked again at the next time
+		v.cis[p.ID] = out
+	}
+	return out
+}
+
+// listComputeProfiles asks the driver for them. They differ in their ids; the first of a size is the plain one.
+func (v *device) listComputeProfiles(g *gapList, h nv.GpuInstance, p mig.ProfileInfo) []nv.ComputeInstanceProfileInfo {
 	var out []nv.ComputeInstanceProfileInfo
 	for enum := range enumEnd {
 		var info nv.ComputeInstanceProfileInfo
@@ -208,18 +219,26 @@ func (v *device) computeProfiles(g *gapList, h nv.GpuInstance, p mig.ProfileInfo
 			continue
 		}
 		if !g.add("compute profiles of "+p.Profile.String(), err) {
-			return out // asked again at the next time
+			return out
 		}
 		info.InstanceCount = max(info.InstanceCount, 8)
 		if !slices.ContainsFunc(out, func(o nv.ComputeInstanceProfileInfo) bool { return o.Id == info.Id }) {
 			out = append(out, info)
 		}
 	}
-	v.cis[p.ID] = out
 	return out
 }
 
 func (v *device) compute(g *gapList, h nv.ComputeInstance, p mig.ProfileInfo, cp nv.ComputeInstanceProfileInfo) (gpu.ComputeInstance, bool) {
+	ci, err := v.computeInfo(h, p, cp)
+	if errors.Is(err, gpu.ErrEnd) || errors.Is(err, gpu.ErrNotFound) {
+		return ci, false // destroyed between the calls
+	}
+	return ci, g.add("a compute instance of "+p.Profile.String(), err)
+}
+
+// computeInfo reads a compute instance. Its MIG device is named by the instance itself: no walk over all of them is needed.
+func (v *device) computeInfo(h nv.ComputeInstance, p mig.ProfileInfo, cp nv.ComputeInstanceProfileInfo) (gpu.ComputeInstance, error) {
 	ci := gpu.ComputeInstance{Profile: p.Profile, MemoryBytes: p.MemoryBytes}
 	ci.Profile.Compute = int(cp.SliceCount)
 	var handle nv.Device
@@ -236,8 +255,5 @@ func (v *device) compute(g *gapList, h nv.ComputeInstance, p mig.ProfileInfo, cp
 			return ret
 		})
 	}
-	if errors.Is(err, gpu.ErrEnd) || errors.Is(err, gpu.ErrNotFound) {
-		return ci, false // destroyed between the calls
-	}
-	return ci, g.add("a compute instance of "+p.Profile.String(), err)
+	return ci, err
 }

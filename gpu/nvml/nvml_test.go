@@ -238,7 +238,7 @@ func check(t *testing.T, w want) {
 	id, _, err := a.Identity()
 	if err != nil || id != (gpu.Identity{
 		UUID: "GPU-aaaaaaaa-0000-4000-8000-000000000000", Minor: 3, Model: "NVIDIA A100-SXM4-80GB", Architecture: "ampere",
-		ComputeCapability: gpu.ComputeCapability{Major: 8}, PCI: "0000:07:00.0", PCIDeviceID: 0x20B210DE, MemoryBytes: 81920 << 20,
+		ComputeCapability: gpu.ComputeCapability{Major: 8}, PCI: "0000:07:00.0", PCIDeviceID: 0x20B210DE, PCISubsystemID: 0x147F10DE, MemoryBytes: 81920 << 20,
 	}) {
 		t.Errorf("%+v %v", id, err)
 	}

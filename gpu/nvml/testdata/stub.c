@@ -40,6 +40,7 @@ static void pci(int i, nvmlPciInfo_t *p) {
   memset(p, 0, sizeof *p);
   p->bus = i ? 0xAB : 0x07;
   p->pciDeviceId = i ? 0x1EB810DE : 0x20B210DE;
+  p->pciSubSystemId = i ? 0x12A210DE : 0x147F10DE;
   strcpy(p->busId, i ? "00000000:AB:00.0" : "00000000:07:00.0");
 }
 R nvmlDeviceGetPciInfo_v3(nvmlDevice_t d, nvmlPciInfo_t *p) { NEED; pci(IS(d, 1), p); return NVML_SUCCESS; }
