@@ -19,8 +19,10 @@ type Pod struct {
 	// Deleting: it is being stopped; its containers may still run.
 	Deleting bool
 	// Admitted: the kubelet has accepted it (its status has a start time); a bound pod that is not may still be given a device.
-	Admitted    bool
-	Created     time.Time
+	Admitted bool
+	Created  time.Time
+	// Priority is that of its priority class, 0 when it has none.
+	Priority    int32
 	Annotations map[string]string
 	// Containers are in the order in which the kubelet allocates: init containers first.
 	Containers []Container

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 )
 
 // Annotations by which the kubelet marks static pods (pkg/kubelet/types of Kubernetes 1.37).
@@ -21,6 +22,7 @@ func podOf(p *corev1.Pod, gone bool) Pod {
 		Deleting:    p.DeletionTimestamp != nil,
 		Admitted:    p.Status.StartTime != nil,
 		Created:     p.CreationTimestamp.Time,
+		Priority:    ptr.Deref(p.Spec.Priority, 0),
 		Annotations: maps.Clone(p.Annotations),
 	}
 	for i := range p.Spec.InitContainers {

@@ -29,11 +29,12 @@ func TestPodOf(t *testing.T) {
 		Limits:   ask(map[string]string{gpus: "2", "memory": "1Gi", "nvidia.com/mig-1g.10gb": "0", "hugepages-2Mi": "1", "kubernetes.io/x": "1"}),
 		Requests: ask(map[string]string{gpus: "2"}),
 	}}}
+	p.Spec.Priority = new(int32(-7))
 	p.Status.StartTime = &now
 	p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", ContainerID: "containerd://abc"}}
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", ContainerID: ""}}
 	want := Pod{
-		UID: "u1", Namespace: "ns", Name: "a", Admitted: true, Annotations: map[string]string{"k": "v"},
+		UID: "u1", Namespace: "ns", Name: "a", Admitted: true, Priority: -7, Annotations: map[string]string{"k": "v"},
 		Containers: []Container{
 			{Name: "init", Init: true, ID: "abc", Requests: map[string]int64{gpus: 1}},
 			{Name: "side", Init: true, Sidecar: true},
