@@ -45,7 +45,7 @@ func (v *device) CreateInstance(profile mig.ProfileInfo, at mig.Placement) (uint
 		return 0, err
 	}
 	info, err := v.info(h)
-	return info.ID, err
+	return info.ID, vanished(err)
 }
 
 // CreateCompute makes the compute instance that fills a GPU instance.
@@ -56,7 +56,7 @@ func (v *device) CreateCompute(instance uint32) (gpu.ComputeInstance, error) {
 	}
 	info, err := v.info(h)
 	if err != nil {
-		return gpu.ComputeInstance{}, err
+		return gpu.ComputeInstance{}, vanished(err)
 	}
 	geometry, _, err := v.Geometry()
 	if err != nil {
@@ -64,7 +64,7 @@ func (v *device) CreateCompute(instance uint32) (gpu.ComputeInstance, error) {
 	}
 	p, ok := geometry.Profile(info.ProfileID)
 	if !ok {
-		return gpu.ComputeInstance{}, fmt.Errorf("GPU instance %d: profile %d is none of this GPU's: %w", instance, info.ProfileID, gpu.ErrNotFound)
+		return gpu.ComputeInstance{}, fmt.Errorf("GPU instance %d: profile %d is none of this GPU's: %w", instance, info.ProfileID, gpu.ErrNotSupported)
 	}
 	profiles, err := v.computeProfiles(h)
 	if err != nil {
@@ -107,11 +107,11 @@ func (v *device) DestroyCompute(instance, compute uint32) error {
 		return ret
 	})
 	if err != nil {
-		return err
+		return vanished(err)
 	}
-	return v.d.call("nvmlComputeInstanceDestroy", func(ctx context.Context, c *model.Client) model.Return {
+	return vanished(v.d.call("nvmlComputeInstanceDestroy", func(ctx context.Context, c *model.Client) model.Return {
 		return c.ComputeInstanceDestroy(ctx, ch)
-	})
+	}))
 }
 
 // DestroyInstance destroys a GPU instance.
@@ -120,7 +120,7 @@ func (v *device) DestroyInstance(instance uint32) error {
 	if err != nil {
 		return err
 	}
-	return v.d.call("nvmlGpuInstanceDestroy", func(ctx context.Context, c *model.Client) model.Return {
+	return vanished(v.d.call("nvmlGpuInstanceDestroy", func(ctx context.Context, c *model.Client) model.Return {
 		return c.GpuInstanceDestroy(ctx, h)
-	})
+	}))
 }

@@ -100,14 +100,12 @@ func (d *Driver) has(symbol string) bool {
 	return model.BranchOf(d.caller.Library) >= d.symbols[symbol]
 }
 
-// newest is the newest form of a function that the library has, which is the one that a program takes.
+// newest is the form of a function with three versions that a program takes.
 func (d *Driver) newest(symbol string) string {
-	for _, suffix := range []string{"_v3", "_v2"} {
-		if _, versioned := d.symbols[symbol+suffix]; versioned && d.has(symbol+suffix) {
-			return symbol + suffix
-		}
+	if d.has(symbol + "_v3") {
+		return symbol + "_v3"
 	}
-	return symbol
+	return symbol + "_v2" // every branch has it
 }
 
 // call makes one call of the library if it has the function.

@@ -67,6 +67,15 @@ func unread(err error) bool { return err != nil && !absent(err) && !errors.Is(er
 // gone reports whether an object was destroyed since its handle was given.
 func gone(err error) bool { return errors.Is(err, gpu.ErrEnd) || errors.Is(err, gpu.ErrNotFound) }
 
+// vanished says of a handle that was valid a moment ago, and is not any more, what that means: somebody destroyed what it stood for.
+func vanished(err error) error {
+	var e *gpu.DriverError
+	if errors.As(err, &e) && errors.Is(e.Kind, gpu.ErrEnd) {
+		return &gpu.DriverError{Call: e.Call, Text: e.Text, Kind: gpu.ErrNotFound}
+	}
+	return err
+}
+
 // gapList turns the errors of single fields into gaps, and keeps the first that is about the whole GPU.
 type gapList struct {
 	gaps  []gpu.Gap

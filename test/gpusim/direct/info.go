@@ -83,7 +83,7 @@ func (v *device) Identity() (gpu.Identity, []gpu.Gap, error) {
 	read("PCI address", "nvmlDeviceGetPciInfo_v3", func(ctx context.Context, c *model.Client) model.Return {
 		p, ret := c.DeviceGetPciInfo(ctx, v.h)
 		if ret == model.Success {
-			id.PCI, id.PCIDeviceID = gpu.PCIAddress(p.Sysfs()), p.PciDeviceID
+			id.PCI, id.PCIDeviceID, id.PCISubsystemID = gpu.PCIAddress(p.Sysfs()), p.PciDeviceID, p.PciSubSystemID
 		}
 		return ret
 	})
