@@ -84,6 +84,13 @@ func TestContract(t *testing.T) {
 	for _, shape := range shapes.Names() {
 		t.Run(shape, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { drivertest.Run(t, direct.New(node(t, shape), model.Caller{PID: 1})) })
+			synctest.Test(t, func(t *testing.T) {
+				n := node(t, shape)
+				if d, _, geometry := process(t, n, 1); geometry.Axis > 0 && !n.Status().GPUs[0].MIG {
+					d.Kill()
+					drivertest.Change(t, direct.New(n, model.Caller{PID: 2}), 0)
+				}
+			})
 		})
 	}
 }

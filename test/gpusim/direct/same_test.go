@@ -95,11 +95,11 @@ func essence(a answer) string {
 	if a.err != nil {
 		return "failed"
 	}
-	s := "fine"
+	lacks := []string{"fine"}
 	for _, g := range a.gaps {
-		s += ", lacks " + g.Feature
+		lacks = append(lacks, "lacks "+g.Feature)
 	}
-	return s
+	return strings.Join(lacks, ", ")
 }
 
 // look compares all that can be read of a GPU.
