@@ -3,43 +3,66 @@ package deviceplugin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/gpulet/gpulet/kubelet"
 )
 
 // Allocate implements plugin.Handler. The kubelet has decided which devices and fails the pod for good when it gets an error,
 // so it gets one only where a container would have no device or somebody else's.
 func (l *list) Allocate(_ context.Context, r *api.AllocateRequest) (*api.AllocateResponse, error) {
-	t, _ := l.tables.Get()
+	for {
+		t, _ := l.tables.Get()
+		g, err := l.give(t, r)
+		if err != nil {
+			return nil, l.refuse("an allocation was refused", err)
+		}
+		booked, err := l.book(t, g)
+		switch {
+		case err != nil:
+			return nil, l.refuse("an allocation was refused", err)
+		case !booked:
+			continue // what may be given changed meanwhile
+		}
+		l.desk.metrics.allocations.WithLabelValues(t.resource).Add(float64(len(g.entries)))
+		for _, e := range g.entries {
+			if !e.healthy {
+				l.desk.tellUnhealthy(t.resource, e)
+			}
+		}
+		return g.resp, nil
+	}
+}
+
+// gift is what an Allocate is answered with.
+type gift struct {
+	resp    *api.AllocateResponse
+	ids     []string
+	entries []entry
+}
+
+// give makes the answer by a table.
+func (l *list) give(t *table, r *api.AllocateRequest) (gift, error) {
 	a := l.desk.current.Load()
-	resp := &api.AllocateResponse{}
-	var ids []string
-	var given []entry
+	g := gift{resp: &api.AllocateResponse{}}
 	for _, c := range r.GetContainerRequests() {
 		entries, err := t.pick(c.GetDevicesIds())
 		if err != nil {
-			return nil, l.refuse("an allocation was refused", err)
+			return gift{}, err
 		}
 		answer, err := l.desk.answer(a.settings, t.resource, entries)
 		if err != nil {
-			return nil, l.refuse("an allocation was refused", err)
+			return gift{}, err
 		}
-		resp.ContainerResponses = append(resp.ContainerResponses, answer)
-		ids = append(ids, c.GetDevicesIds()...)
-		given = append(given, entries...)
+		g.resp.ContainerResponses = append(g.resp.ContainerResponses, answer)
+		g.ids = append(g.ids, c.GetDevicesIds()...)
+		g.entries = append(g.entries, entries...)
 	}
-	if err := l.desk.book(a, t.resource, given, ids); err != nil {
-		return nil, l.refuse("an allocation was refused", err)
-	}
-	l.desk.metrics.allocations.WithLabelValues(t.resource).Add(float64(len(given)))
-	for _, e := range given {
-		if !e.healthy {
-			l.desk.tellUnhealthy(t.resource, e)
-		}
-	}
-	return resp, nil
+	return g, nil
 }
 
 // pick finds the devices of a request.
@@ -66,11 +89,22 @@ func (t *table) pick(ids []string) ([]entry, error) {
 	return entries, nil
 }
 
-// book opens the claims unless another name's claim has the hardware.
-func (d *desk) book(a *answers, resource string, given []entry, ids []string) error {
+// book opens the claims unless another name's claim has the hardware. It does nothing, and says so, when the table is not
+// the newest: a device that was let go of since must not be given.
+func (l *list) book(t *table, g gift) (bool, error) {
+	d := l.desk
 	d.booking.Lock()
 	defer d.booking.Unlock()
+	if newest, _ := l.tables.Get(); newest != t {
+		return false, nil
+	}
+	a := d.current.Load()
 	claims, _ := d.cfg.Claims.Feed().Get()
+	for _, e := range g.entries {
+		if e.released && !claimed(claims, t.resource, e.id) {
+			return false, &RefusalError{codes.FailedPrecondition, refusedGone, fmt.Sprintf("%s %s cannot be given: %s", t.resource, e.id, e.reason)}
+		}
+	}
 	for id, list := range claims.ByID {
 		other, ok := a.devices[id]
 		if !ok {
@@ -78,17 +112,22 @@ func (d *desk) book(a *answers, resource string, given []entry, ids []string) er
 		}
 		for _, c := range list {
 			theirs := key{c.Resource, id}
-			for i := range given {
-				if !collides(key{resource, given[i].id}, given[i].device, theirs, other.device) {
+			for _, e := range g.entries {
+				if !collides(key{t.resource, e.id}, e.device, theirs, other.device) {
 					continue
 				}
-				return &RefusalError{codes.FailedPrecondition, refusedOverlap, fmt.Sprintf(
-					"%s %s cannot be given: %s has the same hardware as %s %s", resource, given[i].id, who(c), c.Resource, id)}
+				return false, &RefusalError{codes.FailedPrecondition, refusedOverlap, fmt.Sprintf(
+					"%s %s cannot be given: %s has the same hardware as %s %s", t.resource, e.id, who(c), c.Resource, id)}
 			}
 		}
 	}
-	d.cfg.Claims.Open(resource, ids)
-	return nil
+	d.cfg.Claims.Open(t.resource, g.ids)
+	return true, nil
+}
+
+// claimed reports whether somebody has an id of a resource.
+func claimed(claims *kubelet.ClaimSet, resource, id string) bool {
+	return slices.ContainsFunc(claims.ByID[id], func(c kubelet.Claim) bool { return c.Resource == resource })
 }
 
 func (l *list) refuse(what string, err error) error {

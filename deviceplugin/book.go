@@ -43,6 +43,7 @@ type spot struct {
 	badSince   time.Time // it is listed as unhealthy without a break; zero while it is healthy
 	badVersion uint64    // the table that said so first; 0 while it is healthy
 	told       time.Time // when that table was seen to be with the kubelet
+	specless   time.Time // since when its spec is missing; zero while it is there or not expected
 }
 
 func (s *spot) enter(to stage, now time.Time, why string) {
@@ -58,6 +59,7 @@ func (s *spot) has() bool { return s.stage == live || s.stage == lowering || s.s
 // facts are what one step of the book looks at.
 type facts struct {
 	naming   Naming
+	version  uint64 // of the offers
 	snapshot *gpu.Snapshot
 	claims   *kubelet.ClaimSet
 	pods     *kubelet.Pods // nil: nobody tells
@@ -67,8 +69,9 @@ type facts struct {
 	patched map[string]patched
 	streams map[string]delivery
 	counted *kubelet.Assigned // nil: nobody asks
-	// ready says why a device cannot be given, from memory.
+	// ready says why a device cannot be given, from memory. late: an Allocate does not need it yet, only the start of a container.
 	ready func(Named) error
+	late  bool
 	// trouble says why a base device is not given anew after containers failed to start on it, and until when; empty when it is.
 	trouble func(base string, now time.Time) (why string, until time.Time)
 }
@@ -105,6 +108,7 @@ func newBook() *book {
 // step brings the tables up to the facts.
 func (b *book) step(f facts, now time.Time) {
 	b.now, b.next = now, time.Time{}
+	b.prepare(f.naming.Possible)
 	b.account(f)
 	b.want(f)
 	b.leave(f)
@@ -191,7 +195,7 @@ func (b *book) judge(s *spot, f facts) {
 	s.entry = entry{
 		id: s.id, device: s.device, healthy: reason == "", reason: reason, numa: -1,
 		index: n.Index, replicas: n.Replicas, one: n.One,
-		givable: s.stage == released && len(s.claims) > 0 || s.has() && exists(n, f.snapshot),
+		released: s.stage == released, givable: s.stage == released && len(s.claims) > 0 || s.has() && exists(n, f.snapshot),
 	}
 	if n.Resource != "" {
 		s.entry.numa = n.NUMA
@@ -238,11 +242,8 @@ func (b *book) fault(s *spot, f facts) string {
 			return who(c) + " has it, and the kubelet has no record of that any more"
 		}
 	}
-	if f.ready != nil {
-		if err := f.ready(s.named); err != nil {
-			b.wake(b.now.Add(s.readyPause(b.now)))
-			return err.Error()
-		}
+	if why := b.unready(s, f); why != "" {
+		return why
 	}
 	if len(s.claims) > 0 {
 		return ""
@@ -254,13 +255,29 @@ func (b *book) fault(s *spot, f facts) string {
 	return ""
 }
 
-// readyPause is between two looks at whether a spec is written: soon at first, seldom where it stays away.
-func (s *spot) readyPause(now time.Time) time.Duration {
-	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
-	if s.badSince.IsZero() {
-		return shortest
+// specGrace is how long the spec of an instance that exists may be missing until its device is listed as unhealthy, where
+// containers wait for it in PreStart anyway. It is written some milliseconds after the inventory shows the instance.
+const specGrace = 5 * time.Second
+
+// unready says why the spec of a device that exists is missing; empty when it is there, and for a moment when it is only new.
+func (b *book) unready(s *spot, f facts) string {
+	if f.ready == nil {
+		return ""
 	}
-	return min(max(now.Sub(s.badSince)/4, shortest), longest)
+	err := f.ready(s.named)
+	if err == nil {
+		s.specless = time.Time{}
+		return ""
+	}
+	if s.specless.IsZero() {
+		s.specless = b.now
+	}
+	until := s.specless.Add(specGrace)
+	if sh := b.shelves[s.resource]; f.late && s.named.Realized != nil && sh != nil && sh.preStart && b.now.Before(until) {
+		b.wake(until)
+		return ""
+	}
+	return err.Error()
 }
 
 // vanishAfter is how long an id stays listed as unhealthy before it is removed. The kubelet (1.37.2) looks its devices up

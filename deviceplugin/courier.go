@@ -10,8 +10,9 @@ const (
 	courierTimeout = 10 * time.Second
 	firstRetry     = time.Second
 	lastRetry      = 30 * time.Second
-	// askPause is between two questions to the kubelet, which limits their rate.
-	askPause = 250 * time.Millisecond
+	// askPause is between two questions to the kubelet, which limits their rate; growPause is where pods may wait for the answer.
+	askPause  = 250 * time.Millisecond
+	growPause = 50 * time.Millisecond
 	// insist is between two patches of a Node on which the kubelet put an old number back.
 	insist = time.Second
 	// grace is how long the kubelet writes the name of a resource whose plugin left, with a margin: removing it before then
@@ -85,9 +86,12 @@ func (m *Manager) send(f facts, now time.Time) (again time.Time) {
 		}
 	}
 	if m.cfg.Resources != nil && (unsure || m.book.doubts()) {
-		t.ask = !now.Before(m.asked.Add(askPause))
-		if !t.ask {
-			m.book.wake(m.asked.Add(askPause))
+		next := m.asked.Add(askPause)
+		if unsure {
+			next = m.asked.Add(growPause)
+		}
+		if t.ask = !now.Before(next); !t.ask {
+			m.book.wake(next)
 		}
 	}
 	if len(t.counts) == 0 && !t.ask {
@@ -170,7 +174,7 @@ func (b *book) taken(resource string, want Count, f facts) bool {
 		sh.told, sh.toldVersion = b.now, sh.table.version
 	}
 	late := sh.told.Add(noticed)
-	if f.counted == nil || !f.counted.Synced || !b.now.Before(late) {
+	if want.Allocatable == 0 || f.counted == nil || !f.counted.Synced || !b.now.Before(late) {
 		return true
 	}
 	b.wake(late)

@@ -14,7 +14,7 @@ type desk struct {
 	current atomic.Pointer[answers]
 	wake    chan struct{} // of the manager
 
-	// booking makes looking at the claims and opening new ones one step.
+	// booking makes one step of looking at the newest table and the claims and opening new ones; current and tables change under it.
 	booking sync.Mutex
 	starts  starts
 }

@@ -83,12 +83,25 @@ func (f *fakeClaims) Owner(_ context.Context, resource string, ids []string) (ku
 type fakeSpecs struct {
 	mu      sync.Mutex
 	missing map[string]bool
+	changed chan struct{} // as that of a feed
+}
+
+func newFakeSpecs() *fakeSpecs {
+	return &fakeSpecs{missing: map[string]bool{}, changed: make(chan struct{})}
+}
+
+func (f *fakeSpecs) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
 }
 
 func (f *fakeSpecs) set(id string, missing bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing[id] = missing
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
 func (f *fakeSpecs) Name(d gpu.Device) string { return "gpulet.dev/gpu=" + d.Base().ID() }

@@ -44,10 +44,12 @@ func (l *list) ListAndWatch(ctx context.Context, send func([]*api.Device) error)
 	defer l.note(func() { delete(l.streams, s) })
 	for {
 		t, changed := l.tables.Get()
-		if err := send(t.wire); err != nil {
-			return err
+		if t.version != s.sent {
+			if err := send(t.wire); err != nil {
+				return err
+			}
+			l.note(func() { s.sent = t.version })
 		}
-		l.note(func() { s.sent = t.version })
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -90,11 +90,20 @@ func (m *Manager) loop(ctx context.Context) error {
 	if pods == nil {
 		pods = gpu.NewFeed[*kubelet.Pods](nil)
 	}
+	counts := gpu.NewFeed[*kubelet.Assigned](nil)
+	if m.cfg.Resources != nil {
+		counts = m.cfg.Resources.Feed()
+	}
 	for {
 		settings, s := m.cfg.Settings.Get()
 		offers, o := m.cfg.Offers.Get()
 		claims, c := m.cfg.Claims.Feed().Get()
 		podSet, p := pods.Get()
+		_, counted := counts.Get()
+		var specs <-chan struct{}
+		if m.cfg.Specs != nil {
+			specs = m.cfg.Specs.Changed()
+		}
 		if m.named != [2]<-chan struct{}{s, o} && offers != nil && offers.Snapshot != nil {
 			m.named, m.naming = [2]<-chan struct{}{s, o}, NameOffers(settings, offers)
 		}
@@ -109,6 +118,8 @@ func (m *Manager) loop(ctx context.Context) error {
 		case <-o:
 		case <-c:
 		case <-p:
+		case <-counted:
+		case <-specs:
 		case <-m.desk.wake:
 		case r := <-m.done:
 			m.report(r, time.Now())
@@ -140,10 +151,15 @@ func (m *Manager) pass(now time.Time, settings Settings, offers *gpu.Offers, cla
 		return wait
 	}
 	m.book.step(f, now)
-	m.desk.current.Store(m.book.answers(settings, f))
+	v := m.book.view(f)
+	if f.unheard() && now.Before(m.waits.Add(trusted)) {
+		v.Offers = 0
+		m.book.wake(m.waits.Add(trusted))
+	}
+	m.publish(m.book.answers(settings, f))
 	m.register()
 	next := m.send(f, now)
-	m.show(m.book.view(f))
+	m.show(v)
 	if next.IsZero() || !m.book.next.IsZero() && m.book.next.Before(next) {
 		next = m.book.next
 	}
@@ -174,7 +190,7 @@ func (m *Manager) first(f facts, now time.Time) (time.Duration, string) {
 
 func (m *Manager) facts(settings Settings, offers *gpu.Offers, claims *kubelet.ClaimSet, pods *kubelet.Pods) facts {
 	f := facts{
-		naming: m.naming, snapshot: offers.Snapshot, claims: claims, pods: pods,
+		naming: m.naming, version: offers.Version, snapshot: offers.Snapshot, claims: claims, pods: pods,
 		patched: m.patched, streams: map[string]delivery{}, trouble: m.desk.starts.trouble,
 	}
 	for resource, h := range m.handlers {
@@ -197,6 +213,7 @@ func (m *Manager) facts(settings Settings, offers *gpu.Offers, claims *kubelet.C
 	if m.cfg.Resources != nil {
 		f.counted, _ = m.cfg.Resources.Feed().Get()
 	}
+	f.late = settings.delivers(CDICRI) && len(settings.Deliveries) == 1
 	if (settings.cdi() || settings.DeviceSpecs) && m.cfg.Specs != nil {
 		f.ready = func(n Named) error {
 			if n.Device.Kind == gpu.Slice && n.Realized == nil {
@@ -208,21 +225,35 @@ func (m *Manager) facts(settings Settings, offers *gpu.Offers, claims *kubelet.C
 	return f
 }
 
-// register hands new tables to the lists, and tells the registrar when resources come, go or change their options.
+// publish hands what was worked out to the RPCs. An Allocate that was not answered by then is answered by it, and what one opened
+// before is among the claims of everybody who learns from the view that a device is free of the kubelet.
+func (m *Manager) publish(a *answers) {
+	m.desk.booking.Lock()
+	defer m.desk.booking.Unlock()
+	m.desk.current.Store(a)
+	for resource, sh := range m.book.shelves {
+		h := m.handlers[resource]
+		if h == nil {
+			continue
+		}
+		if t, _ := h.tables.Get(); t != sh.table {
+			h.tables.Set(sh.table)
+		}
+	}
+}
+
+// register tells the registrar when resources come, go or change their options.
 func (m *Manager) register() {
 	changed := false
 	for resource, sh := range m.book.shelves {
 		h := m.handlers[resource]
 		switch {
 		case h == nil:
-			h = &handler{list: newList(resource, m.desk, sh.table), preStart: sh.table.preStart}
+			h = &handler{list: newList(resource, m.desk, sh.table), preStart: sh.preStart}
 			m.handlers[resource], changed = h, true
 			m.cfg.Log.Info("resource begins", "resource", resource, "devices", len(sh.table.order))
-		case sh.table.preStart && !h.preStart:
+		case sh.preStart && !h.preStart:
 			m.handlers[resource], changed = &handler{list: h.list, preStart: true}, true
-		}
-		if t, _ := h.tables.Get(); t != sh.table {
-			h.tables.Set(sh.table)
 		}
 	}
 	for resource := range m.handlers {

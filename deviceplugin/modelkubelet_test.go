@@ -122,6 +122,8 @@ func (w *world) allocate(pod, resource string, ids []string) error {
 	if h == nil {
 		return fmt.Errorf("%s is not registered", resource)
 	}
+	view, _ := w.manager.View().Get()
+	before, _ := w.claims.Feed().Get()
 	w.claims.pod = kubelet.UID(pod)
 	_, err := h.Allocate(nil, &api.AllocateRequest{ContainerRequests: []*api.ContainerAllocateRequest{{DevicesIds: ids}}}) //nolint:staticcheck // it answers from memory
 	w.claims.pod = ""
@@ -134,6 +136,9 @@ func (w *world) allocate(pod, resource string, ids []string) error {
 	for _, id := range ids {
 		e, _ := t.find(id)
 		got.devices = append(got.devices, e.device)
+		if !claimed(before, resource, id) && !slices.ContainsFunc(view.Pickable, func(p Pickable) bool { return p.Device == e.device.Base() }) {
+			w.t.Fatalf("%s gets %s %s, which nobody can pick: %+v", pod, resource, id, view.Pickable)
+		}
 		if _, ok := k.devices[id]; !ok {
 			w.t.Fatalf("the kubelet panics: %s %s left the list before its Allocate ended", resource, id)
 		}

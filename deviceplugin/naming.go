@@ -26,7 +26,9 @@ type Named struct {
 
 // Naming is what the offers are to the kubelet. Pure data.
 type Naming struct {
-	Devices  []Named // in the order of the offers, replicas by number; each id once
+	Devices []Named // in the order of the offers, replicas by number; each id once
+	// Possible are resources that may get devices at any moment, true where these do not exist before a container starts.
+	Possible map[string]bool
 	Withheld []gpu.Withheld
 }
 
@@ -38,6 +40,9 @@ func NameOffers(s Settings, o *gpu.Offers) Naming {
 	n.chooseProfile(o.Offers)
 	for _, offer := range o.Offers {
 		n.offer(offer)
+	}
+	for _, p := range o.Profiles {
+		n.possible(p)
 	}
 	return n.out
 }
@@ -111,16 +116,7 @@ func (n *namer) offer(o gpu.Offer) {
 		n.withhold(g.UUID, what, "%s", refused)
 		return
 	}
-	if renamed, ok := rule.Names[name]; ok {
-		name = renamed
-	}
-	sharing, shared := rule.Sharing[name]
-	if !shared {
-		sharing = rule.Sharing["*"]
-	}
-	if sharing.Rename != "" && sharing.Replicas > 1 {
-		name = sharing.Rename
-	}
+	name, sharing := rule.apply(name)
 	if err := ValidateName(name); err != nil {
 		n.withhold(g.UUID, what, "%v", err)
 		return
@@ -147,6 +143,47 @@ func (n *namer) add(d Named, what string) {
 	n.out.Devices = append(n.out.Devices, d)
 }
 
+// possible notes the resource of what could be offered. What cannot be promised before it exists is not possible.
+func (n *namer) possible(p gpu.PossibleProfile) {
+	g := n.snapshot.GPU(p.GPU)
+	if g == nil || n.settings.Strategy != StrategyMixed || !n.settings.delivers(CDICRI) {
+		return
+	}
+	rule := n.settings.rule(g)
+	name, _ := rule.apply(natural(p.Profile))
+	if rule.Exclude || ValidateName(name) != nil {
+		return
+	}
+	if n.out.Possible == nil {
+		n.out.Possible = map[string]bool{}
+	}
+	n.out.Possible[name] = n.out.Possible[name] || p.Profile != mig.Profile{}
+}
+
+// apply is the name and the sharing that a rule gives to devices of a natural name.
+func (r Rule) apply(natural string) (string, Sharing) {
+	name := natural
+	if renamed, ok := r.Names[name]; ok {
+		name = renamed
+	}
+	sharing, ok := r.Sharing[name]
+	if !ok {
+		sharing = r.Sharing["*"]
+	}
+	if sharing.Rename != "" && sharing.Replicas > 1 {
+		name = sharing.Rename
+	}
+	return name, sharing
+}
+
+// natural is the name of devices before any rule: MIG devices of a profile, or whole GPUs for the zero profile.
+func natural(p mig.Profile) string {
+	if p == (mig.Profile{}) {
+		return GPUResource
+	}
+	return prefix + p.Resource()
+}
+
 // base is the name by the strategy, or why there is none.
 func (n *namer) base(o gpu.Offer) (name, refused string) {
 	if o.Device.Kind == gpu.Whole {
@@ -160,7 +197,7 @@ func (n *namer) base(o gpu.Offer) (name, refused string) {
 	case o.Realized == nil && !n.settings.delivers(CDICRI):
 		return "", "it does not exist yet, and only cdi-cri can promise a device before it exists"
 	case n.settings.Strategy == StrategyMixed:
-		return prefix + profile.Resource(), ""
+		return natural(profile), ""
 	case n.settings.Strategy == StrategySingle && profile == n.profile:
 		return GPUResource, ""
 	case n.settings.Strategy == StrategySingle:

@@ -29,6 +29,7 @@ func (l *list) PreStart(ctx context.Context, r *api.PreStartContainerRequest) (*
 	s := &start{list: l, ids: r.GetDevicesIds(), begun: time.Now()}
 	s.owner, s.owned = l.desk.cfg.Claims.Owner(ctx, l.resource, s.ids)
 	for {
+		written := l.written()
 		t, listed := l.tables.Get()
 		claims, claimed := l.desk.cfg.Claims.Feed().Get()
 		err := s.obstacle(ctx, t, claims)
@@ -48,10 +49,19 @@ func (l *list) PreStart(ctx context.Context, r *api.PreStartContainerRequest) (*
 			return nil, l.refuse("a container's start was refused", err)
 		case <-listed:
 		case <-claimed:
+		case <-written:
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
+}
+
+// written is closed at the next change of the specs; nil where there are none.
+func (l *list) written() <-chan struct{} {
+	if l.desk.cfg.Specs == nil {
+		return nil
+	}
+	return l.desk.cfg.Specs.Changed()
 }
 
 // start is one container's start.

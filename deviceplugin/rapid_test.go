@@ -51,6 +51,8 @@ func TestNothingIsGivenTwice(t *testing.T) {
 			}
 			return s
 		}
+		var possible []string
+		publish := func(w *world) { w.offers.Set(could(snapshot(), possible...)) }
 		w := newWorld(t, mixed(), snapshot())
 		w.pass(time.Second, true)
 		inFlight := struct {
@@ -74,13 +76,18 @@ func TestNothingIsGivenTwice(t *testing.T) {
 			"layout": func(t *rapid.T) { // a busy GPU cannot be changed
 				if i := draw(2); !busy(i) {
 					shape[i] = one(layouts())
-					w.offers.Set(gpu.StaticOffers(snapshot()))
+					publish(w)
 					w.step()
 				}
 			},
+			"possible": func(t *rapid.T) {
+				possible = [][]string{nil, {"0:3g.40gb", "0:1g.10gb"}, {"1:7g.80gb", "1:"}}[draw(3)]
+				publish(w)
+				w.step()
+			},
 			"health": func(t *rapid.T) {
 				health[draw(2)] = gpu.Health{State: gpu.State(draw(5)), Reason: "drawn"}
-				w.offers.Set(gpu.StaticOffers(snapshot()))
+				publish(w)
 				w.step()
 			},
 			"step": func(t *rapid.T) { w.step() },

@@ -45,7 +45,7 @@ func bubble(t *testing.T, s Settings, n *gpu.Snapshot, f func(r *rig), edit ...f
 		r := &rig{
 			t: t, settings: gpu.NewFeed(s), offers: gpu.NewFeed(gpu.StaticOffers(n)),
 			pods:   gpu.NewFeed(&kubelet.Pods{Synced: true}),
-			claims: newFakeClaims(), specs: &fakeSpecs{missing: map[string]bool{}}, regs: newFakeRegistrar(),
+			claims: newFakeClaims(), specs: newFakeSpecs(), regs: newFakeRegistrar(),
 			api: &fakeNode{counts: map[string]Count{}}, done: make(chan error, 1),
 			lists: map[string]map[string]bool{}, streams: map[plugin.Handler]context.CancelFunc{},
 		}

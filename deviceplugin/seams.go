@@ -64,6 +64,8 @@ type Specs interface {
 	DriverName() string
 	// Ready reports whether the spec of a device is written and the device behind it verified; otherwise why not.
 	Ready(d gpu.Device) error
+	// Changed is closed when Ready may say something else than at this moment.
+	Changed() <-chan struct{}
 	// Nodes are the device nodes of a device for DeviceSpecs: container path and host path.
 	Nodes(d gpu.Device) ([]DeviceNode, error)
 }

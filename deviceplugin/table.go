@@ -16,6 +16,7 @@ type entry struct {
 	reason   string // why it is not healthy
 	unusable string // why nobody can use it, not even who has it
 	givable  bool   // an Allocate that the kubelet decided on before it heard of a change is still answered
+	released bool   // only who has it is still answered
 	index    int    // of the GPU
 	numa     int
 	exists   bool         // a slice: the instance is there
@@ -27,15 +28,16 @@ type entry struct {
 // table is all that a resource's RPCs answer from, except claims. Immutable.
 type table struct {
 	resource string
-	version  uint64
+	version  uint64 // from 1, the same as long as the kubelet would be sent the same
 	order    []entry
 	at       map[string]int
 	wire     []*api.Device // what ListAndWatch sends
 	preStart bool          // a device needs something done before its container starts
 }
 
-func newTable(resource string, version uint64, order []entry) *table {
-	t := &table{resource: resource, version: version, order: order, at: make(map[string]int, len(order))}
+// newTable makes the table that follows another; last is nil for the first.
+func newTable(resource string, last *table, order []entry) *table {
+	t := &table{resource: resource, version: 1, order: order, at: make(map[string]int, len(order))}
 	for i, e := range order {
 		t.at[e.id] = i
 		d := &api.Device{ID: e.id, Health: api.Unhealthy}
@@ -48,8 +50,17 @@ func newTable(resource string, version uint64, order []entry) *table {
 		t.wire = append(t.wire, d)
 		t.preStart = t.preStart || e.device.Kind == gpu.Slice && !e.exists
 	}
+	if last != nil {
+		t.version = last.version
+		if !slices.EqualFunc(last.order, order, alike) {
+			t.version++
+		}
+	}
 	return t
 }
+
+// alike reports whether two entries are the same to the kubelet.
+func alike(a, b entry) bool { return a.id == b.id && a.healthy == b.healthy && a.numa == b.numa }
 
 // same reports whether a new table would say nothing else.
 func (t *table) same(order []entry) bool { return t != nil && slices.Equal(t.order, order) }

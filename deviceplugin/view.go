@@ -14,6 +14,12 @@ import (
 type View struct {
 	// Waiting says why nothing is offered yet; empty once something may be.
 	Waiting string `json:"waiting,omitempty"`
+	// Offers is the Version of the offers that it was made from; 0 while it is not known what the kubelet may give.
+	Offers uint64 `json:"offers,omitempty"`
+	// Pickable is what the kubelet may still give to a pod, ordered by device. No Allocate gives anything else, except to who has
+	// a device already: one that was under way when a device left is among the claims before it leaves here. So whoever wants
+	// to know that nobody gets a device looks here first, and then at the claims.
+	Pickable []Pickable `json:"-"`
 	// Resources are the devices of each resource in order.
 	Resources map[string][]DeviceView `json:"resources,omitempty"`
 	Withheld  []gpu.Withheld          `json:"withheld,omitempty"`
@@ -40,7 +46,7 @@ type Move struct {
 
 // view describes the book.
 func (b *book) view(f facts) View {
-	v := View{Resources: map[string][]DeviceView{}, Withheld: slices.Clone(f.naming.Withheld)}
+	v := View{Offers: f.version, Pickable: b.pickable(f), Resources: map[string][]DeviceView{}, Withheld: slices.Clone(f.naming.Withheld)}
 	spots := make([]*spot, 0, len(b.spots))
 	for _, s := range b.spots {
 		spots = append(spots, s)

@@ -59,7 +59,7 @@ func newWorld(t failer, s Settings, n *gpu.Snapshot) *world {
 func (w *world) restart() {
 	w.regs = newFakeRegistrar()
 	w.manager = New(Config{
-		Settings: w.settings, Offers: w.offers, Claims: w.claims, Registrar: w.regs, Specs: &fakeSpecs{}, Node: w.node, Pods: w.pods,
+		Settings: w.settings, Offers: w.offers, Claims: w.claims, Registrar: w.regs, Specs: newFakeSpecs(), Node: w.node, Pods: w.pods,
 	})
 	for _, k := range w.kubelet {
 		k.lost()
@@ -206,7 +206,11 @@ func (w *world) settled() {
 				w.t.Fatalf("%s ended with %s healthy", resource, id)
 			}
 		}
-		if h != nil && len(k.devices) == 0 {
+		_, possible := w.manager.naming.Possible[resource]
+		if h == nil && possible {
+			w.t.Fatalf("%s is possible and not registered", resource)
+		}
+		if h != nil && len(k.devices) == 0 && !possible {
 			w.t.Fatalf("%s is empty and still registered", resource)
 		}
 		// What an agent before this one had registered is not known to it.

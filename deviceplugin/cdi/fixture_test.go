@@ -136,9 +136,9 @@ func (f *fixture) start() *running {
 // see publishes a snapshot of these GPUs and waits until it is answered from.
 func (r *running) see(gpus ...gpu.GPU) {
 	r.f.t.Helper()
-	before := r.view.Load()
+	_, changed := r.view.Get()
 	r.publish(gpus...)
-	eventually(r.f.t, "the snapshot is followed", func() bool { return r.view.Load() != before })
+	<-changed
 }
 
 func (r *running) publish(gpus ...gpu.GPU) {

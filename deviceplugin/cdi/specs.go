@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tags.cncf.io/container-device-interface/specs-go"
@@ -23,7 +22,7 @@ type Specs struct {
 	folder folder
 
 	// view is what the answers are made from; it is replaced under mu.
-	view  atomic.Pointer[view]
+	view  *gpu.Feed[*view]
 	again chan struct{} // asks Run to look again
 
 	// mu guards the folder and the fields below.
@@ -61,12 +60,10 @@ type entry struct {
 // New makes Specs. Nothing is written before Run has a snapshot.
 func New(cfg Config) *Specs {
 	cfg = cfg.withDefaults()
-	s := &Specs{
-		cfg: cfg, folder: folder{cfg.Dir, ours}, again: make(chan struct{}, 1),
+	return &Specs{
+		cfg: cfg, folder: folder{cfg.Dir, ours}, again: make(chan struct{}, 1), view: gpu.NewFeed(&view{}),
 		written: map[string]identity{}, withdrawn: map[string]identity{},
 	}
-	s.view.Store(&view{})
-	return s
 }
 
 // Run follows the inventory until ctx ends; the specs stay, so that containers can start while no agent runs.
@@ -129,7 +126,7 @@ func (s *Specs) reconcile(snapshot *gpu.Snapshot, rediscover bool) {
 	}
 	m.provide(nodes)
 	next.reasons = m.reasons
-	s.view.Store(next)
+	s.view.Set(next)
 	s.warn(next)
 }
 
@@ -237,7 +234,7 @@ func (s *Specs) DriverName() string { return qualified(driverClass, driverName) 
 
 // Ready reports whether a container can get a device by its name now; the error says why not. It answers from memory.
 func (s *Specs) Ready(d gpu.Device) error {
-	v := s.view.Load()
+	v, _ := s.view.Get()
 	e, ok := v.devices[d.Base().ID()]
 	switch {
 	case !v.known:
@@ -254,13 +251,19 @@ func (s *Specs) Ready(d gpu.Device) error {
 	return nil
 }
 
+// Changed is closed when Ready may say something else than at this moment.
+func (s *Specs) Changed() <-chan struct{} {
+	_, changed := s.view.Get()
+	return changed
+}
+
 // Nodes are the device nodes of a device and those of the driver, for runtimes that are told nodes instead of names.
 // It answers from memory.
 func (s *Specs) Nodes(d gpu.Device) ([]deviceplugin.DeviceNode, error) {
 	if err := s.Ready(d); err != nil {
 		return nil, err
 	}
-	v := s.view.Load()
+	v, _ := s.view.Get()
 	var out []deviceplugin.DeviceNode
 	for _, n := range slices.Concat(v.devices[d.Base().ID()].nodes, v.control) {
 		out = append(out, deviceplugin.DeviceNode{ContainerPath: "/dev/" + n.name, HostPath: path.Join(s.cfg.HostDevRoot, n.name)})

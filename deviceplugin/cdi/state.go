@@ -31,7 +31,7 @@ type DriverState struct {
 
 // State tells what is written and what is missing, from memory.
 func (s *Specs) State() State {
-	v := s.view.Load()
+	v, _ := s.view.Get()
 	st := State{Dir: s.cfg.Dir, Driver: v.driver, Reasons: slices.Clone(v.reasons)}
 	for id, e := range v.devices {
 		d := DeviceState{ID: id, File: e.file}

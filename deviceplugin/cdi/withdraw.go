@@ -20,10 +20,11 @@ func (s *Specs) Withdraw(d gpu.Device) error {
 		s.withdrawn[id] = hardware
 	}
 	delete(s.written, id)
-	next := *s.view.Load()
+	last, _ := s.view.Get()
+	next := *last
 	next.devices = maps.Clone(next.devices)
 	delete(next.devices, id)
-	s.view.Store(&next)
+	s.view.Set(&next)
 	s.cfg.Log.Info("removed a CDI spec", "device", id, "reason", "its hardware is about to go")
 	return nil
 }
