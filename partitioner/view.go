@@ -47,6 +47,8 @@ type GPUView struct {
 	Doing   string `json:"doing,omitempty"`
 	Trouble string `json:"trouble,omitempty"`
 	Out     string `json:"out,omitempty"`
+	// Cause is the class of Trouble, an apply.Cause or a plan.Cause: some do not go away by waiting.
+	Cause string `json:"cause,omitempty"`
 	// Reached: a declared layout is there.
 	Reached bool `json:"reached,omitempty"`
 	// Recovered: see apply.GPUState.
