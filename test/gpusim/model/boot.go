@@ -153,6 +153,7 @@ func (n *Node) Reboot() {
 	defer n.mu.Unlock()
 	n.dropClients()
 	n.boot()
+	n.releaseHolds()
 }
 
 func (n *Node) dropClients() {

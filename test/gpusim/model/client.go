@@ -99,7 +99,8 @@ func (c *Client) do(ctx context.Context, name string, sc scope, f func([]*gpu) R
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.calls[name]++
-	slept := false
+	slept, counted := false, false
+	var hold *Hold
 	for {
 		if c.closed || !sc.early && (c.inits == 0 || c.epoch != n.epoch) {
 			return Uninitialized
@@ -127,7 +128,18 @@ func (c *Client) do(ctx context.Context, name string, sc scope, f func([]*gpu) R
 			}
 			continue
 		}
-		fault, after := n.faults.next(name, gs)
+		if !counted {
+			counted = true
+			hold = n.held(name, c, gs)
+		}
+		if hold != nil && !hold.AfterEffect {
+			if !n.stand(ctx, hold) {
+				return Unknown
+			}
+			hold = nil
+			continue
+		}
+		fault, after := n.faults.next(name, c, gs)
 		if fault != Success && !after {
 			return fault
 		}
@@ -137,6 +149,9 @@ func (c *Client) do(ctx context.Context, name string, sc scope, f func([]*gpu) R
 			}
 		}
 		ret := f(gs)
+		if hold != nil && !n.stand(ctx, hold) {
+			return Unknown
+		}
 		if fault != Success {
 			return fault
 		}

@@ -27,10 +27,13 @@ func WholeGPU(index int) Target { return Target{GPU: index, GI: NoInstance, CI: 
 
 // ErrorFault makes calls fail.
 type ErrorFault struct {
-	// Call is the C function's name; without a version suffix it matches each version. "*" matches every call.
+	// Call is the C function's name; without a version suffix it matches each version. "*" matches every call, "change" each that
+	// changes how a GPU is divided: the MIG mode, creating and destroying GPU and compute instances.
 	Call string `json:"call"`
 	// GPU restricts it to one GPU; -1: any, also calls without a device.
 	GPU int `json:"gpu"`
+	// PID restricts it to one process; 0: any.
+	PID int `json:"pid"`
 	// At is the first failing call from now on, counted from 1. 0 means 1.
 	At int `json:"at"`
 	// Times is how many calls fail from then on; 0 means for ever.

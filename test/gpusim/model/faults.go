@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -27,9 +28,9 @@ type hang struct {
 	done chan struct{}
 }
 
-// sameCall says whether a fault's name means this symbol: "*", the exact name, or the name without its version.
+// sameCall says whether a fault's name means this symbol: "*", "change", the exact name, or the name without its version.
 func sameCall(fault, name string) bool {
-	return fault == "*" || fault == name || fault == unversioned(name)
+	return fault == "*" || fault == name || fault == unversioned(name) || fault == "change" && changes(name)
 }
 
 func unversioned(name string) string {
@@ -52,9 +53,9 @@ func touches(g *gpu, gs []*gpu) bool {
 }
 
 // next counts a call and says what it fails with; after: only once it has taken effect.
-func (f *faults) next(name string, gs []*gpu) (ret Return, after bool) {
+func (f *faults) next(name string, c *Client, gs []*gpu) (ret Return, after bool) {
 	for _, e := range f.errors {
-		if !sameCall(e.Call, name) || !touches(e.g, gs) {
+		if !sameCall(e.Call, name) || !touches(e.g, gs) || !ofProcess(e.PID, c) {
 			continue
 		}
 		e.seen++
@@ -115,6 +116,28 @@ func (n *Node) SlowCalls(f LatencyFault) {
 	defer n.mu.Unlock()
 	g, _ := n.at(f.GPU)
 	n.faults.latency = append(n.faults.latency, latencyState{LatencyFault: f, g: g})
+}
+
+// ChangeTimes is how long the changes of a GPU's division take. They hold up nobody but their caller.
+type ChangeTimes struct {
+	Mode    time.Duration `json:"mode"`    // setting MIG mode
+	Create  time.Duration `json:"create"`  // creating a GPU instance; its compute instance takes no time of its own
+	Destroy time.Duration `json:"destroy"` // destroying a GPU instance, likewise
+}
+
+// SlowChanges sets how long changes take, instead of all that made them slow before.
+func (n *Node) SlowChanges(t ChangeTimes) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults.latency = slices.DeleteFunc(n.faults.latency, func(l latencyState) bool { return changes(l.Call) || l.Call == "change" })
+	for call, delay := range map[string]time.Duration{
+		"nvmlDeviceSetMigMode": t.Mode, "nvmlDeviceCreateGpuInstance": t.Create,
+		"nvmlDeviceCreateGpuInstanceWithPlacement": t.Create, "nvmlGpuInstanceDestroy": t.Destroy,
+	} {
+		if delay > 0 {
+			n.faults.latency = append(n.faults.latency, latencyState{LatencyFault: LatencyFault{Call: call, GPU: -1, Delay: delay}})
+		}
+	}
 }
 
 // Hang makes every call to one GPU block until Unhang, Reboot or the end of the caller's context.
@@ -194,7 +217,7 @@ func (n *Node) dropLeaks(gpu int) {
 }
 
 // ClearFaults ends hang, loss, latency, injected errors, leaks, pending remaps, downed links and the recovery action of one GPU;
-// -1: of all, with the faults that name none. Error counters stay, as on hardware.
+// -1: of all, with the faults that name none and the holds. Error counters stay, as on hardware.
 func (n *Node) ClearFaults(gpu int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -213,6 +236,10 @@ func (n *Node) ClearFaults(gpu int) {
 		}
 	}
 	n.faults = faults{errors: keepE, latency: keepL}
+	if gpu < 0 {
+		n.releaseHolds()
+		n.holds = nil
+	}
 	n.dropLeaks(gpu)
 	for _, g := range n.gpus {
 		if gpu >= 0 && g != only {

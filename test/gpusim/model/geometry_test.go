@@ -139,3 +139,69 @@ func TestOldDriverRefuses4gBeside3g(t *testing.T) {
 	r.gi(d, 5, 0)
 	r.gi(d, 9, -1)
 }
+
+// TestRenamedProfiles: a driver upgrade gives a GPU's profiles other names; ids and placements stay, and instances never outlive it.
+func TestRenamedProfiles(t *testing.T) {
+	r := start(t, "gb200x4")
+	names := func() (out []string) {
+		for _, enum := range []uint32{0, 7, 9, 1, 2, 3, 4} {
+			p, ret := r.c.DeviceGetGpuInstanceProfileInfoV(r.ctx, r.gpu(0), enum, 2)
+			out = append(out, ok(r, p, ret).Name)
+		}
+		return out
+	}
+	if got, want := names(), []string{"MIG 1g.23gb", "MIG 1g.23gb+me", "MIG 1g.47gb", "MIG 2g.47gb", "MIG 3g.93gb", "MIG 4g.93gb", "MIG 7g.186gb"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	before := r.placements(r.gpu(0), 19)
+	r.full(r.mig(0), 19, 2)
+	if err := r.n.LoadDriver("580.65.06"); err != nil {
+		t.Fatal(err)
+	}
+	r.want(r.c.InitWithFlags(r.ctx, 0), model.Success)
+	if got, want := names(), []string{"MIG 1g.24gb", "MIG 1g.24gb+me", "MIG 1g.47gb", "MIG 2g.47gb", "MIG 3g.95gb", "MIG 4g.95gb", "MIG 7g.189gb"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if after := r.placements(r.gpu(0), 19); !slices.Equal(before, after) || len(r.n.Status().GPUs[0].Instances) > 0 {
+		t.Errorf("%v, before %v; %+v", after, before, r.n.Status().GPUs[0])
+	}
+	r.full(r.mig(0), 19, 2)
+	if s := r.n.Status().GPUs[0]; s.Instances[0].Profile != "1g.24gb" || s.Instances[0].Compute[0].Profile != "1g.24gb" {
+		t.Errorf("%+v", s.Instances)
+	}
+}
+
+// TestMediaEngines: what takes all engines leaves room only for what takes none, and what takes one leaves the rest.
+func TestMediaEngines(t *testing.T) {
+	const plain, gfx, me, meAll, noMe, twoPlain, twoMeAll, twoNoMe = 14, 47, 21, 65, 67, 5, 64, 66 // RTX PRO 6000
+	for _, c := range []struct {
+		name, shape string
+		have        uint32
+		at          int
+		fit, refuse []uint32 // beside it, anywhere
+	}{
+		{"+me.all", "rtx6000x4", meAll, 0, []uint32{noMe, twoNoMe}, []uint32{plain, gfx, me, meAll, twoPlain, twoMeAll}},
+		{"2g+me.all", "rtx6000x4", twoMeAll, 0, []uint32{noMe, twoNoMe}, []uint32{plain, gfx, me, meAll, twoPlain, twoMeAll}},
+		{"+me", "rtx6000x4", me, 0, []uint32{plain, gfx, noMe, twoPlain, twoNoMe}, []uint32{me, meAll, twoMeAll}},
+		{"-me", "rtx6000x4", noMe, 0, []uint32{plain, gfx, me, meAll, noMe, twoPlain, twoMeAll, twoNoMe}, nil},
+		{"+me of A100", "dgx-a100", 20, 0, []uint32{19, 15, 14, 9}, []uint32{20, 0}},
+		{"+me of H100", "hgx-h100", 20, 6, []uint32{19, 15, 14, 9, 5}, []uint32{20, 0}},
+		{"3g of A100", "dgx-a100", 9, 4, []uint32{19, 20, 15, 14, 9, 5}, []uint32{0}},
+		{"+me of A30", "a30x4", 21, 0, []uint32{14, 5}, []uint32{21, 6, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := start(t, c.shape)
+			d := r.mig(0)
+			r.gi(d, c.have, c.at)
+			for _, p := range append(slices.Clone(c.fit), c.refuse...) {
+				gi, ret := r.c.DeviceCreateGpuInstance(r.ctx, d, p)
+				if want := slices.Contains(c.fit, p); (ret == model.Success) != want || !want && ret != model.InsufficientResources {
+					t.Errorf("profile %d beside it: %v", p, ret)
+				}
+				if ret == model.Success {
+					r.want(r.c.GpuInstanceDestroy(r.ctx, gi), model.Success)
+				}
+			}
+		})
+	}
+}

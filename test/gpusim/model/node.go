@@ -38,6 +38,8 @@ type Node struct {
 	lastHandle uint64
 	lastPID    int
 	faults     faults
+	holds      []*Hold
+	lastHold   int
 	calls      map[string]uint64
 	changed    chan struct{}
 }
@@ -146,6 +148,7 @@ func (n *Node) load() {
 	n.cis = map[ComputeInstance]*computeInstance{}
 	for _, g := range n.gpus {
 		g.instances = nil
+		g.spec.rename(n.branch)
 		g.meter = meter{at: n.loadedAt}
 		g.fabricFrom = n.loadedAt.Add(-fabricTime)
 		g.handle = Device(n.newHandle())

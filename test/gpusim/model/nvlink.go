@@ -45,7 +45,7 @@ func (n *Node) peer(g *gpu, link uint32) (other *gpu, sw int, ok bool) {
 	case "nvswitch":
 		return nil, int(link) % switchesInBaseboard, true
 	case "pairs":
-		if i := g.slot ^ 1; i < len(n.gpus) && n.gpus[i].spec == g.spec {
+		if i := g.slot ^ 1; i < len(n.gpus) && n.gpus[i].spec.model == g.spec.model {
 			return n.gpus[i], 0, true
 		}
 	case "hybrid-mesh":

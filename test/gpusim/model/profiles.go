@@ -83,6 +83,26 @@ func b200Profiles() []giProfile {
 	})
 }
 
+// gb200Profiles have other names from branch 580 on; their sizes are the same.
+func gb200Profiles() []giProfile {
+	eng, me := hopperEngines()
+	for i, c := range []uint32{2, 2, 3, 6, 8, 16} {
+		eng[i].copy = c
+	}
+	me.copy = 2
+	g := geometry8{
+		gb: [6]string{"24gb", "47gb", "47gb", "95gb", "95gb", "189gb"}, sms: [6]uint32{18, 30, 36, 70, 76, 152},
+		mib: [6]uint64{23552, 47104, 47104, 94720, 94720, 189056}, eng: eng, me: me, p2p7g: true,
+	}
+	later := axis8(g)
+	g.gb = [6]string{"23gb", "47gb", "47gb", "93gb", "93gb", "186gb"}
+	out := axis8(g)
+	for i := range out {
+		out[i].names = []naming{{0, out[i].name}, {580, later[i].name}}
+	}
+	return out
+}
+
 func a30Profiles() []giProfile {
 	return []giProfile{
 		{enum: 0, id: 14, name: "1g.6gb", slices: 1, size: 1, starts: []uint32{0, 1, 2, 3}, max: 4, sms: 14, memMiB: 5952, eng: engines{copy: 1}},

@@ -63,9 +63,10 @@ func (e engines) plus(o engines) engines {
 // giProfile is a GPU instance profile of one model.
 type giProfile struct {
 	enum, id uint32
-	name     string // 1g.10gb
-	slices   uint32 // compute slices
-	size     uint32 // memory slices
+	name     string   // 1g.10gb, as the loaded driver says it
+	names    []naming // where drivers differ: by branch, ascending
+	slices   uint32   // compute slices
+	size     uint32   // memory slices
 	starts   []uint32
 	max      uint32 // how many can exist
 	told     uint32 // instanceCount where the driver tells another number; 0: max
@@ -75,6 +76,23 @@ type giProfile struct {
 	gfx      bool
 	p2p      bool
 	since    Branch
+}
+
+// naming is the name of a profile from a driver branch on.
+type naming struct {
+	since Branch
+	name  string
+}
+
+// rename gives the profiles the names that a driver branch has for them.
+func (s *spec) rename(b Branch) {
+	for i := range s.profiles {
+		for _, n := range s.profiles[i].names {
+			if n.since <= b {
+				s.profiles[i].name = n.name
+			}
+		}
+	}
 }
 
 func (p *giProfile) placements() []Placement {

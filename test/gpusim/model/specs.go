@@ -65,6 +65,11 @@ func specs() []*spec {
 	b200.since = 570
 	b200.partNumber, b200.vbios = "692-2G525-0220-002", "97.00.82.00.04"
 
+	gb200 := b200
+	gb200.model, gb200.name, gb200.pciDevice, gb200.pciSubsystem = "gb200", "NVIDIA GB200", 0x294110DE, 0x204610DE
+	gb200.memoryMiB, gb200.sms, gb200.limitW, gb200.profiles = 189471, 152, 1200, gb200Profiles()
+	gb200.partNumber, gb200.vbios = "692-2G548-0220-010", "97.00.A7.00.01"
+
 	rtx := spec{
 		model: "rtxpro6000", name: "NVIDIA RTX PRO 6000 Blackwell Server Edition", brand: brandRTX, arch: archBlackwell, ccMajor: 12, coresPerSM: 128,
 		pciDevice: 0x2BB510DE, pciSubsystem: 0x204E10DE, partNumber: "900-2G153-0000-000", vbios: "98.02.52.00.02",
@@ -99,7 +104,7 @@ func specs() []*spec {
 	odd.modeImmediate, odd.profileEnumEnd = true, 20
 	odd.partNumber, odd.vbios = "000-00000-0000-000", "FF.00.00.00.01"
 
-	return []*spec{&a30, &a10040, &a10080, &h100, &h200, &b200, &rtx, &t4, &v100, &odd}
+	return []*spec{&a30, &a10040, &a10080, &h100, &h200, &b200, &gb200, &rtx, &t4, &v100, &odd}
 }
 
 func specOf(model string) *spec {
