@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/gpulet/gpulet/deviceplugin"
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/mig"
@@ -59,6 +61,13 @@ func gpuUUID(s string) error {
 func pciAddress(s string) error {
 	if !regexp.MustCompile(`^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$`).MatchString(s) {
 		return fmt.Errorf("%q: want a PCI address such as 0000:07:00.0", s)
+	}
+	return nil
+}
+
+func namespaceName(s string) error {
+	if len(validation.IsDNS1123Label(s)) > 0 {
+		return fmt.Errorf("%q: want a namespace such as gpulet: lower case letters, digits and dashes, 63 at most", s)
 	}
 	return nil
 }
@@ -121,7 +130,7 @@ func (c *Config) whole(at func(path string) Origin) (out ProblemsError) {
 			}
 		}
 	}
-	return out
+	return append(out, c.divided(at)...)
 }
 
 func matchesAll(s gpu.Selector) bool {

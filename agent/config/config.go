@@ -8,6 +8,7 @@ import (
 	"github.com/gpulet/gpulet/deviceplugin"
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/xid"
+	"github.com/gpulet/gpulet/partitioner"
 )
 
 // Version is what a file says first.
@@ -19,6 +20,8 @@ type Config struct {
 	Plugin  deviceplugin.Settings
 	Health  Health
 	Metrics Metrics
+	// Partition has the same rules as Plugin, in the same order.
+	Partition partitioner.Settings
 }
 
 // Process is what holds for the life of the process; it comes from flags and the environment.

@@ -16,6 +16,9 @@ import (
 	"github.com/gpulet/gpulet/exporter/expose"
 	"github.com/gpulet/gpulet/exporter/family"
 	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/mig"
+	"github.com/gpulet/gpulet/partitioner"
+	"github.com/gpulet/gpulet/partitioner/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -90,6 +93,9 @@ func TestFull(t *testing.T) {
 				Sharing: map[string]deviceplugin.Sharing{"example.com/small": {Replicas: 2}},
 			},
 			{Match: first, Exclude: true},
+			{Match: gpu.Selector{Indexes: []int{2}}},
+			{Match: gpu.Selector{Indexes: []int{3}}},
+			{Match: gpu.Selector{Indexes: []int{4}}},
 		},
 	}
 	if !reflect.DeepEqual(r.Config.Plugin, want) {
@@ -110,6 +116,25 @@ func TestFull(t *testing.T) {
 	}}
 	if !reflect.DeepEqual(r.Config.Metrics, metrics) {
 		t.Errorf("got  %+v\nwant %+v", r.Config.Metrics, metrics)
+	}
+	partition := partitioner.Settings{
+		Rules: []partitioner.Rule{
+			{Match: first, Mode: partitioner.Keep},
+			{Match: want.Rules[1].Match, Mode: partitioner.Keep},
+			{Match: first, Mode: partitioner.Keep},
+			{Match: gpu.Selector{Indexes: []int{2}}, Mode: partitioner.Whole},
+			{Match: gpu.Selector{Indexes: []int{3}}, Mode: partitioner.Keep, Layout: counts("3g.40gb", 1, "1g.10gb+me", 1)},
+			{Match: gpu.Selector{Indexes: []int{4}}, Mode: partitioner.Keep, Named: "all-balanced"},
+		},
+		Policy: plan.Policy{
+			Allowed:   []mig.Profile{profile("1g.10gb"), profile("1g.10gb+me")},
+			KeepWhole: 2, Spares: counts("1g.10gb", 3), Weights: counts("3g.40gb", 5, "1g.10gb", 0),
+		},
+		CommonSpares: 2, IdleTTL: 90 * time.Second, ModeCooldown: time.Hour, AgedAfter: 10 * time.Minute,
+		AllowReset: true, Evict: true, DryRun: true, Namespace: "gpus", Label: true, PartedFile: "/etc/gpulet/mig-parted.yaml",
+	}
+	if !reflect.DeepEqual(r.Config.Partition, partition) {
+		t.Errorf("got  %+v\nwant %+v", r.Config.Partition, partition)
 	}
 	var b bytes.Buffer
 	if err := Explain(&b, r.Lines); err != nil {

@@ -120,6 +120,10 @@ gpus:
   - match: {models: ["*A100*"], indexes: [0, 1]}
     sharing:
       nvidia.com/gpu: {replicas: 4, rename: nvidia.com/gpu.shared, failRequestsGreaterThanOne: true}
+  - match: {models: ["*H100*"]}
+    mode: auto
+  - match: {models: ["*A30*"]}
+    layout: {1g.6gb: 2, 2g.12gb: 1}
   - match: {models: ["*T4*"]}
     names: {nvidia.com/gpu: nvidia.com/t4}
   - match: {uuids: [GPU-5c0e8a7e-0e6b-4d5c-9b1f-2a3c4d5e6f70]}

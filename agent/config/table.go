@@ -1,11 +1,13 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gpulet/gpulet/deviceplugin"
 	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/partitioner"
 )
 
 // Setting is a row of the table that files, flags, the environment, help texts and the documentation are made of.
@@ -127,38 +129,45 @@ func fileSettings() []Setting {
 			About: "XID errors after which a GPU needs a reset; they win over ignoreXIDs.",
 			set:   func(c *Config, _ spot, v values) { c.Health.FatalXIDs = xids(v) },
 		},
-		{Key: "gpus", About: "Rules for some GPUs, asked in order: the first that matches a GPU decides about it. A GPU without a rule is offered unshared."},
+		{Key: "gpus", About: "Rules for some GPUs, asked in order: the first that matches a GPU decides about it. A GPU without a rule is offered unshared and left as it is."},
 		{
 			Key: "gpus[]", About: "One rule.",
-			set: func(c *Config, _ spot, _ values) { c.Plugin.Rules = append(c.Plugin.Rules, deviceplugin.Rule{}) },
+			set: func(c *Config, _ spot, _ values) {
+				c.Plugin.Rules = append(c.Plugin.Rules, deviceplugin.Rule{})
+				c.Partition.Rules = append(c.Partition.Rules, partitioner.Rule{Mode: partitioner.Keep})
+			},
 		},
 		{Key: "gpus[].match", About: "Which GPUs it is for: each list must have a match. Without it: all GPUs."},
 		{
 			Key: "gpus[].match.models", Kind: Texts, valid: pattern,
 			About: "Patterns of the product name, upper and lower case alike: `*A100*`.",
-			set:   func(c *Config, at spot, v values) { c.Plugin.Rules[at.rule].Match.Models = v.texts() },
+			set:   func(c *Config, at spot, v values) { c.match(at, func(s *gpu.Selector) { s.Models = v.texts() }) },
 		},
 		{
 			Key: "gpus[].match.uuids", Kind: Texts, valid: gpuUUID,
 			About: "UUIDs of GPUs, as `gpulet status` shows them.",
 			set: func(c *Config, at spot, v values) {
-				for _, s := range v {
-					c.Plugin.Rules[at.rule].Match.UUIDs = append(c.Plugin.Rules[at.rule].Match.UUIDs, gpu.UUID(s))
-				}
+				c.match(at, func(s *gpu.Selector) {
+					for _, uuid := range v {
+						s.UUIDs = append(s.UUIDs, gpu.UUID(uuid))
+					}
+				})
 			},
 		},
 		{
 			Key: "gpus[].match.indexes", Kind: Ints, Max: 1023,
 			About: "Positions in the driver's list, from 0.",
-			set:   func(c *Config, at spot, v values) { c.Plugin.Rules[at.rule].Match.Indexes = v.numbers() },
+			set:   func(c *Config, at spot, v values) { c.match(at, func(s *gpu.Selector) { s.Indexes = v.numbers() }) },
 		},
 		{
 			Key: "gpus[].match.pci", Kind: Texts, valid: pciAddress,
 			About: "PCI addresses: `0000:07:00.0`.",
 			set: func(c *Config, at spot, v values) {
-				for _, s := range v {
-					c.Plugin.Rules[at.rule].Match.PCI = append(c.Plugin.Rules[at.rule].Match.PCI, gpu.PCIAddress(strings.ToLower(s)))
-				}
+				c.match(at, func(s *gpu.Selector) {
+					for _, address := range v {
+						s.PCI = append(s.PCI, gpu.PCIAddress(strings.ToLower(address)))
+					}
+				})
 			},
 		},
 		{
@@ -201,7 +210,13 @@ func fileSettings() []Setting {
 			set:   func(c *Config, at spot, v values) { c.share(at, func(s *deviceplugin.Sharing) { s.One = v.bool() }) },
 		},
 	}
-	return append(rows, metricsSettings()...)
+	return slices.Concat(rows, divisionSettings(), partitionSettings(), metricsSettings())
+}
+
+// match changes which GPUs a rule is for.
+func (c *Config) match(at spot, change func(*gpu.Selector)) {
+	change(&c.Plugin.Rules[at.rule].Match)
+	change(&c.Partition.Rules[at.rule].Match)
 }
 
 // share changes an entry of a rule's sharing.
