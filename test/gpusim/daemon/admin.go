@@ -46,8 +46,8 @@ func setMode(ctx context.Context, n *model.Node, gpu int, on bool) error {
 	})
 }
 
-// createInstance makes a GPU instance, where the driver likes or at a start, and a compute instance that fills it.
-func createInstance(ctx context.Context, n *model.Node, gpu int, profile string, start *uint32) (id uint32, uuid string, err error) {
+// createInstance makes a GPU instance, where the driver likes or at a start, and unless it shall be bare a compute instance that fills it.
+func createInstance(ctx context.Context, n *model.Node, gpu int, profile string, start *uint32, bare bool) (id uint32, uuid string, err error) {
 	err = admin(ctx, n, gpu, func(c *model.Client, d model.Device) error {
 		p, err := profileOf(ctx, c, d, profile)
 		if err != nil {
@@ -68,6 +68,9 @@ func createInstance(ctx context.Context, n *model.Node, gpu int, profile string,
 			return fmt.Errorf("the new instance: %w", r)
 		}
 		id = info.ID
+		if bare {
+			return nil
+		}
 		uuid, r = fillInstance(ctx, c, h, p.SliceCount)
 		if r != model.Success {
 			return fmt.Errorf("compute instance of %s: %w", profile, errors.Join(r, ignore(c.GpuInstanceDestroy(ctx, h))))

@@ -19,6 +19,8 @@ type Command struct {
 	Rows     model.RemappedRows `json:"rows,omitzero"`
 	Error    model.ErrorFault   `json:"error,omitzero"`
 	Latency  model.LatencyFault `json:"latency,omitzero"`
+	Times    model.ChangeTimes  `json:"times,omitzero"`
+	Hold     model.HoldFault    `json:"hold,omitzero"`
 	On       bool               `json:"on,omitempty"`
 	Text     string             `json:"text,omitempty"`
 	Start    *uint32            `json:"start,omitempty"`
@@ -33,6 +35,7 @@ type Answer struct {
 	Instance uint32            `json:"instance,omitempty"`
 	UUID     string            `json:"uuid,omitempty"`
 	GPU      int               `json:"gpu,omitempty"`
+	Hold     int               `json:"hold,omitempty"`
 	Status   *model.Status     `json:"status,omitempty"`
 	Calls    map[string]uint64 `json:"calls,omitempty"`
 }
@@ -68,6 +71,14 @@ func Apply(ctx context.Context, n *model.Node, engines *Engines, c Command) (a A
 		n.FailCalls(c.Error)
 	case "latency": // Latency
 		n.SlowCalls(c.Latency)
+	case "slow-changes": // Times
+		n.SlowChanges(c.Times)
+	case "hold": // Hold
+		a.Hold = n.HoldCall(c.Hold).ID
+	case "await-hold": // Number: hold
+		err = awaitHold(ctx, n, int(c.Number))
+	case "release": // Number: hold
+		err = releaseHold(n, int(c.Number))
 	case "remap": // Target.GPU, Rows
 		err = n.SetRowRemap(gpu, c.Rows)
 	case "recovery": // Target.GPU, Number
@@ -92,8 +103,8 @@ func Apply(ctx context.Context, n *model.Node, engines *Engines, c Command) (a A
 		err = n.LoadDriver(c.Text)
 	case "mig-mode": // Target.GPU, On
 		err = setMode(ctx, n, gpu, c.On)
-	case "mig-create": // Target.GPU, Text: profile, Start
-		a.Instance, a.UUID, err = createInstance(ctx, n, gpu, c.Text, c.Start)
+	case "mig-create": // Target.GPU, Text: profile, Start; On: without a compute instance
+		a.Instance, a.UUID, err = createInstance(ctx, n, gpu, c.Text, c.Start, c.On)
 	case "mig-destroy": // Target.GPU, Instance
 		err = destroyInstance(ctx, n, gpu, c.Instance)
 	case "collapse": // On
@@ -112,4 +123,27 @@ func Apply(ctx context.Context, n *model.Node, engines *Engines, c Command) (a A
 		err = fmt.Errorf("there is no action %q", c.Do)
 	}
 	return a, err
+}
+
+// awaitHold waits until a call stands still.
+func awaitHold(ctx context.Context, n *model.Node, id int) error {
+	h, ok := n.HeldCall(id)
+	if !ok {
+		return fmt.Errorf("there is no hold %d", id)
+	}
+	select {
+	case <-h.Reached():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("no call came to hold %d: %w", id, ctx.Err())
+	}
+}
+
+func releaseHold(n *model.Node, id int) error {
+	h, ok := n.HeldCall(id)
+	if !ok {
+		return fmt.Errorf("there is no hold %d", id)
+	}
+	h.Release()
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/mig"
@@ -168,7 +169,34 @@ func (p pair) changes() {
 	step("no such compute instance", func(g gpu.DriverGPU) (any, error) { return nil, g.DestroyCompute(id, 77) })
 	step("no such instance", func(g gpu.DriverGPU) (any, error) { return nil, g.DestroyInstance(77) })
 	step("mode off with instances", func(g gpu.DriverGPU) (any, error) { return g.SetMode(false) })
+	p.foreign(small)
 	step("mode on again", func(g gpu.DriverGPU) (any, error) { return g.SetMode(true) })
+}
+
+// foreign lets an administrator make and destroy an instance while both drivers watch.
+func (p pair) foreign(profile mig.ProfileInfo) {
+	var sources []gpu.EventSource
+	for _, d := range []gpu.Driver{p.library, p.direct} {
+		g, err := d.GPU(0)
+		must(p.t, err)
+		src, err := g.Watch()
+		must(p.t, err)
+		sources = append(sources, src)
+	}
+	id, _, err := p.n.CreateInstance(p.t.Context(), 0, profile.Profile.String(), nil)
+	must(p.t, err)
+	must(p.t, p.n.DestroyInstance(p.t.Context(), 0, id))
+	for i, src := range sources {
+		for range 4 { // a GPU instance and its compute instance come and go
+			if e, err := src.Wait(10 * time.Second); err != nil || e != (gpu.Event{Kind: gpu.EventMIGChange, GPUInstance: gpu.NoInstance, ComputeInstance: gpu.NoInstance}) {
+				p.t.Errorf("driver %d: %+v %v", i, e, err)
+			}
+		}
+		if e, err := src.Wait(time.Millisecond); !errors.Is(err, gpu.ErrTimeout) {
+			p.t.Errorf("driver %d: %+v %v", i, e, err)
+		}
+		must(p.t, src.Close())
+	}
 }
 
 // force switches the mode on while the drivers hold nothing.

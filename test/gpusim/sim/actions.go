@@ -42,6 +42,13 @@ func (n *Node) CreateInstance(ctx context.Context, gpu int, profile string, star
 	return a.Instance, a.UUID, err
 }
 
+// CreateBare makes a GPU instance as CreateInstance does, but without a compute instance: nobody can use it, and lists of MIG devices
+// do not show it.
+func (n *Node) CreateBare(ctx context.Context, gpu int, profile string, start *uint32) (id uint32, err error) {
+	a, err := n.Do(ctx, daemon.Command{Do: "mig-create", Target: Whole(gpu), Text: profile, Start: start, On: true})
+	return a.Instance, err
+}
+
 // DestroyInstance destroys a GPU instance with its compute instances.
 func (n *Node) DestroyInstance(ctx context.Context, gpu int, id uint32) error {
 	return n.act(ctx, daemon.Command{Do: "mig-destroy", Target: Whole(gpu), Instance: id})
@@ -101,6 +108,28 @@ func (n *Node) FailCalls(ctx context.Context, f model.ErrorFault) error {
 // SlowCalls makes calls slow.
 func (n *Node) SlowCalls(ctx context.Context, f model.LatencyFault) error {
 	return n.act(ctx, daemon.Command{Do: "latency", Latency: f})
+}
+
+// SlowChanges sets how long changes of a GPU's division take, instead of what it was.
+func (n *Node) SlowChanges(ctx context.Context, t model.ChangeTimes) error {
+	return n.act(ctx, daemon.Command{Do: "slow-changes", Times: t})
+}
+
+// Hold makes one call stand still, before it takes effect or after: there an agent can be killed. AwaitHold waits until the call has
+// come, Release lets it go on.
+func (n *Node) Hold(ctx context.Context, f model.HoldFault) (hold int, err error) {
+	a, err := n.Do(ctx, daemon.Command{Do: "hold", Hold: f})
+	return a.Hold, err
+}
+
+// AwaitHold waits until the call stands still; through the control socket for a minute at most.
+func (n *Node) AwaitHold(ctx context.Context, hold int) error {
+	return n.act(ctx, daemon.Command{Do: "await-hold", Number: uint64(hold)})
+}
+
+// Release lets a held call go on, or takes back the hold that no call came to.
+func (n *Node) Release(ctx context.Context, hold int) error {
+	return n.act(ctx, daemon.Command{Do: "release", Number: uint64(hold)})
 }
 
 // SetRowRemap sets the remapped rows.

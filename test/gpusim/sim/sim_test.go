@@ -73,7 +73,29 @@ func play(t *testing.T, n *sim.Node) {
 	refused(n.DestroyInstance(ctx, 1, id))
 	do(n.DropLeaks(ctx, -1))
 	do(n.DestroyInstance(ctx, 1, id))
+	id, err = n.CreateBare(ctx, 1, "1g.10gb", &start)
+	do(err)
+	if g := gpu(1); len(g.Instances) != 1 || g.Instances[0].GI != id || len(g.Instances[0].Compute) > 0 {
+		t.Errorf("%+v", g)
+	}
+	do(n.DestroyInstance(ctx, 1, id))
 	do(n.SetMIG(ctx, 1, false))
+
+	do(n.SlowChanges(ctx, model.ChangeTimes{Create: time.Millisecond}))
+	do(n.FailCalls(ctx, model.ErrorFault{Call: "change", GPU: 3, At: 2, Times: 1, Return: model.Unknown}))
+	hold, err := n.Hold(ctx, model.HoldFault{Call: "change", GPU: 3, AfterEffect: true})
+	do(err)
+	switched := make(chan error, 1)
+	go func() { switched <- n.SetMIG(ctx, 3, true) }()
+	do(n.AwaitHold(ctx, hold))
+	if !gpu(3).MIG {
+		t.Error("held before it took effect")
+	}
+	do(n.Release(ctx, hold))
+	do(<-switched)
+	refused(n.Release(ctx, hold+1))
+	refused(n.SetMIG(ctx, 3, false)) // the second change
+	do(n.SetMIG(ctx, 3, false))
 
 	do(n.SetLoad(ctx, sim.Whole(0), model.Load{Kind: "sine", Level: 50, Amplitude: 10, Period: time.Second}))
 	refused(n.SetLoad(ctx, sim.Whole(0), model.Load{Kind: "noise"}))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v3"
@@ -38,8 +39,12 @@ func machine() []*cli.Command {
 func faults() []*cli.Command {
 	off := func(usage string) []cli.Flag { return []cli.Flag{&cli.BoolFlag{Name: "off", Usage: usage}} }
 	call := []cli.Flag{
-		&cli.StringFlag{Name: "call", Value: "*", Usage: "C `FUNCTION`; without a version suffix each version"},
+		&cli.StringFlag{Name: "call", Value: "*", Usage: "C `FUNCTION`; without a version suffix each version; change: each that changes how a GPU is divided"},
 		&cli.IntFlag{Name: "gpu", Value: -1, Usage: "only calls of GPU `N`"},
+	}
+	nth := []cli.Flag{
+		&cli.IntFlag{Name: "pid", Usage: "only calls of this process"}, &cli.IntFlag{Name: "at", Value: 1, Usage: "the `N`-th such call from now on is the first"},
+		&cli.BoolFlag{Name: "after", Usage: "when the call has taken effect and before it is answered"},
 	}
 	return []*cli.Command{
 		{Name: "xid", Usage: "raise an XID", ArgsUsage: targetUsage + " XID", Action: at(number(1), "xid")},
@@ -69,15 +74,32 @@ func faults() []*cli.Command {
 		{Name: "unhang", Usage: "the blocked calls go on", ArgsUsage: "GPU", Action: at(nil, "unhang")},
 		{
 			Name: "fail", Usage: "make calls fail", ArgsUsage: "CODE or its text",
-			Flags: append(call, &cli.IntFlag{Name: "at", Value: 1, Usage: "the first failing call from now on"}, &cli.IntFlag{Name: "times", Usage: "how many fail; 0: all"}, &cli.BoolFlag{Name: "after", Usage: "the call takes effect and loses its answer"}),
+			Flags: slices.Concat(call, nth, []cli.Flag{&cli.IntFlag{Name: "times", Usage: "how many fail; 0: all"}}),
 			Action: plain("fail", func(h hand, c *daemon.Command) error {
 				code, err := returnCode(h.Args().First())
-				c.Error = model.ErrorFault{Call: h.String("call"), GPU: h.Int("gpu"), At: h.Int("at"), Times: h.Int("times"), Return: code, AfterEffect: h.Bool("after")}
+				c.Error = model.ErrorFault{Call: h.String("call"), GPU: h.Int("gpu"), PID: h.Int("pid"), At: h.Int("at"), Times: h.Int("times"), Return: code, AfterEffect: h.Bool("after")}
 				return err
 			}),
 		},
 		{
-			Name: "latency", Usage: "make calls slow", Flags: append(call, &cli.DurationFlag{Name: "delay", Required: true}),
+			Name: "hold", Usage: "make one call stand still; prints the hold's number", Flags: slices.Concat(call, nth),
+			Action: plain("hold", func(h hand, c *daemon.Command) error {
+				c.Hold = model.HoldFault{Call: h.String("call"), GPU: h.Int("gpu"), PID: h.Int("pid"), At: h.Int("at"), AfterEffect: h.Bool("after")}
+				return nil
+			}),
+		},
+		{Name: "await-hold", Usage: "wait until the call stands still", ArgsUsage: "HOLD", Action: plain("await-hold", number(0))},
+		{Name: "release", Usage: "let a held call go on", ArgsUsage: "HOLD", Action: plain("release", number(0))},
+		{
+			Name: "slow-changes", Usage: "set how long changes of a GPU's division take, instead of what it was",
+			Flags: []cli.Flag{&cli.DurationFlag{Name: "mode"}, &cli.DurationFlag{Name: "create"}, &cli.DurationFlag{Name: "destroy"}},
+			Action: plain("slow-changes", func(h hand, c *daemon.Command) error {
+				c.Times = model.ChangeTimes{Mode: h.Duration("mode"), Create: h.Duration("create"), Destroy: h.Duration("destroy")}
+				return nil
+			}),
+		},
+		{
+			Name: "latency", Usage: "make calls slow", Flags: append(slices.Clone(call), &cli.DurationFlag{Name: "delay", Required: true}),
 			Action: plain("latency", func(h hand, c *daemon.Command) error {
 				c.Latency = model.LatencyFault{Call: h.String("call"), GPU: h.Int("gpu"), Delay: h.Duration("delay")}
 				return nil
@@ -114,8 +136,8 @@ func migActions() *cli.Command {
 			}
 			return nil
 		}, "mig-mode")},
-		{Name: "create", ArgsUsage: "GPU PROFILE [START]", Action: at(func(h hand, c *daemon.Command) error {
-			c.Text = h.Args().Get(1)
+		{Name: "create", Usage: "prints the GPU instance's id and the MIG device's UUID", ArgsUsage: "GPU PROFILE [START]", Flags: []cli.Flag{&cli.BoolFlag{Name: "bare", Usage: "without a compute instance"}}, Action: at(func(h hand, c *daemon.Command) error {
+			c.Text, c.On = h.Args().Get(1), h.Bool("bare")
 			if text := h.Args().Get(2); text != "" {
 				n, err := strconv.ParseUint(text, 10, 32)
 				if err != nil {

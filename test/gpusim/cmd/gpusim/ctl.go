@@ -45,7 +45,9 @@ func (h hand) do(ctx context.Context, c daemon.Command) error {
 		return h.print(a.Calls)
 	case a.PID != 0:
 		_, err = fmt.Fprintln(h.Root().Writer, a.PID)
-	case a.UUID != "":
+	case a.Hold != 0:
+		_, err = fmt.Fprintln(h.Root().Writer, a.Hold)
+	case a.Instance != 0 || a.UUID != "":
 		_, err = fmt.Fprintln(h.Root().Writer, a.Instance, a.UUID)
 	}
 	return err
