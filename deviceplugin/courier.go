@@ -12,7 +12,7 @@ const (
 	lastRetry      = 30 * time.Second
 	// askPause is between two questions to the kubelet, which limits their rate; growPause is where pods may wait for the answer.
 	askPause  = 250 * time.Millisecond
-	growPause = 50 * time.Millisecond
+	growPause = 25 * time.Millisecond
 	// insist is between two patches of a Node on which the kubelet put an old number back.
 	insist = time.Second
 	// grace is how long the kubelet writes the name of a resource whose plugin left, with a margin: removing it before then
