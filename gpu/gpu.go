@@ -1,7 +1,7 @@
 // Package gpu is the vocabulary of the node's GPUs and their inventory.
 // It owns the snapshot of what exists and how healthy it is, and the per-GPU
-// queues through which the driver is called. It never changes hardware, and it
-// imports no other capability.
+// queues through which the driver is called and changed. It never decides about
+// a change, and it imports no other capability.
 package gpu
 
 import (

@@ -51,6 +51,10 @@ func (m *Monitor) wantTopology(ctx context.Context, out chan<- measured) {
 	var key strings.Builder
 	m.mu.Lock()
 	for _, s := range m.slots {
+		if s.quiet || s.renewing { // it will be back: what was measured stays until then
+			m.mu.Unlock()
+			return
+		}
 		t := m.known[s.uuid]
 		if t == nil || s.handle == nil || s.err != nil || !s.reported {
 			continue

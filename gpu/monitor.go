@@ -23,9 +23,14 @@ type Monitor struct {
 	asks   chan ask
 	saves  chan state
 	wake   chan struct{} // ends the pause between two sessions
+	// released says that a GPU is not quiet any more.
+	released chan struct{}
 
-	mu    sync.Mutex
-	slots map[int]*slot // guarded by mu for those outside Run's goroutine; Run's alone writes it
+	mu       sync.Mutex
+	slots    map[int]*slot // guarded by mu for those outside Run's goroutine; Run's alone writes it
+	quiet    map[UUID]bool // guarded by mu: somebody has them quiesced
+	changing int           // guarded by mu: calls that rely on the session
+	news     chan struct{} // guarded by mu: closed when a GPU came within reach
 
 	// The rest belongs to Run's goroutine.
 	known     map[UUID]*tracked
@@ -37,9 +42,9 @@ type Monitor struct {
 	lastSaved string
 	bootID    string
 	module    uint64 // see state
-	quiet     map[UUID]bool
 	stale     bool
 	renewed   time.Time // when a session was last ended because every GPU failed
+	doubt     bool      // a GPU does not answer after a change of its mode: perhaps it does in a new session
 }
 
 // tracked is what is known of a GPU, over sessions.
@@ -69,8 +74,11 @@ func NewMonitor(cfg MonitorConfig) *Monitor {
 		slots: map[int]*slot{},
 		known: map[UUID]*tracked{},
 		quiet: map[UUID]bool{},
+		news:  make(chan struct{}),
 		wake:  make(chan struct{}, 1),
 		last:  &Snapshot{Topology: NewTopology(nil, nil)},
+
+		released: make(chan struct{}, 1),
 	}
 	m.feed = NewFeed(m.last)
 	m.queues = NewQueues(m.returned)
@@ -80,7 +88,8 @@ func NewMonitor(cfg MonitorConfig) *Monitor {
 // Snapshots is the feed of inventories. Reading costs nothing.
 func (m *Monitor) Snapshots() *Feed[*Snapshot] { return m.feed }
 
-// Queues are the queues of the driver's calls, for whoever else calls it: by UUID, in the lanes of change and telemetry.
+// Queues are the queues of the driver's calls, to see what is stuck. The calls of the inventory itself are queued by index ("#0"),
+// since a GPU that does not answer has no name; changes and measurements by UUID, through the Monitor's methods alone.
 func (m *Monitor) Queues() *Queues { return m.queues }
 
 // Run watches until ctx ends. It never gives up: without a driver it publishes an inventory that says so, and tries again.
@@ -231,66 +240,6 @@ func (m *Monitor) Clear(ctx context.Context, uuid UUID) error {
 		err = ErrUnknownGPU
 	}
 	return err
-}
-
-// Holders lists the processes that use a GPU or its instances, from the driver, through the telemetry lane.
-func (m *Monitor) Holders(ctx context.Context, uuid UUID) ([]Holder, error) {
-	m.mu.Lock()
-	var h DriverGPU
-	if s := m.slotOf(uuid); s != nil {
-		h = s.handle
-	}
-	m.mu.Unlock()
-	if h == nil {
-		return nil, ErrUnknownGPU
-	}
-	return Call(ctx, m.queues, string(uuid), LaneTelemetry, "list the processes", m.cfg.CallTimeout, h.Processes)
-}
-
-// Quiesce makes the monitor let go of a GPU, so that its mode can be changed: its last state stays published until
-// release, which starts a new session of the driver, as handles from before a mode change are not valid after it.
-// Until then Read and Use answer ErrChanging.
-func (m *Monitor) Quiesce(ctx context.Context, uuid UUID) (release func(), err error) {
-	var stopped <-chan struct{}
-	var told *teller
-	e := m.ask(ctx, func() {
-		s := m.slotOf(uuid)
-		if s == nil || m.quiet[uuid] {
-			err = ErrUnknownGPU
-			return
-		}
-		m.quiet[uuid] = true
-		m.mu.Lock()
-		s.quiet = true
-		if told = s.teller; told != nil {
-			told.close(ErrChanging)
-		}
-		m.mu.Unlock()
-		s.cancel()
-		stopped = s.stopped
-	})
-	if err = errors.Join(e, err); err != nil {
-		return nil, err
-	}
-	release = sync.OnceFunc(func() {
-		// Run may have ended; then there is nothing to renew.
-		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.CallTimeout)
-		defer cancel()
-		_ = m.ask(c, func() { delete(m.quiet, uuid) })
-	})
-	select {
-	case <-stopped:
-	case <-ctx.Done():
-		release()
-		return nil, ctx.Err()
-	}
-	if told != nil {
-		if err := m.release(ctx, told); err != nil {
-			release()
-			return nil, err
-		}
-	}
-	return release, nil
 }
 
 // slotOf finds the slot of a GPU. The caller is Run's goroutine or holds mu.

@@ -19,6 +19,8 @@ type MonitorConfig struct {
 	CallTimeout time.Duration
 	// TelemetryTimeout is how long one reading of measurements may take, 2 s.
 	TelemetryTimeout time.Duration
+	// ChangeTimeout is how long one change of a GPU may take, 60 s.
+	ChangeTimeout time.Duration
 	// FirstAnswer is how long the first snapshot waits for slow GPUs, 1.5 s.
 	FirstAnswer time.Duration
 	// Health says when trust returns. Defaults: 3 probes, at least 0.8 of Interval apart, a quarantine of 30 s.
@@ -39,6 +41,7 @@ func (c MonitorConfig) withDefaults() MonitorConfig {
 	set(&c.Interval, 5*time.Second)
 	set(&c.CallTimeout, 5*time.Second)
 	set(&c.TelemetryTimeout, 2*time.Second)
+	set(&c.ChangeTimeout, time.Minute)
 	set(&c.FirstAnswer, 1500*time.Millisecond)
 	set(&c.Health.Spacing, c.Interval*8/10)
 	set(&c.Health.Quarantine, 30*time.Second)

@@ -55,6 +55,9 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 	var handle DriverGPU
 	var st static
 	look := func(r *report) (err error) {
+		if s.anew.Swap(false) {
+			handle = nil
+		}
 		if handle == nil {
 			h, read, err := m.identify(ctx, s)
 			if err != nil {
@@ -62,7 +65,7 @@ func (m *Monitor) prober(ctx, session context.Context, s *slot, in inbox) {
 			}
 			handle, st = h, read
 			r.static = &read
-			m.handled(ctx, s, read.id.UUID, h)
+			m.handled(ctx, s, read, h)
 		}
 		got, err := m.read(ctx, s, handle, st.geometry)
 		r.probed = err == nil
@@ -169,7 +172,8 @@ func (m *Monitor) read(ctx context.Context, s *slot, h DriverGPU, g mig.Geometry
 
 // watcher waits for events of one GPU until ctx ends. Errors make it register anew, later and later.
 func (m *Monitor) watcher(ctx, session context.Context, s *slot, in inbox) {
-	const slice, first, most = 2 * time.Second, time.Second, time.Minute
+	// A wait cannot be ended from outside, and who wants to change the GPU waits for it.
+	const slice, first, most = 500 * time.Millisecond, time.Second, time.Minute
 	pause := first
 	for ctx.Err() == nil {
 		src, err := m.register(ctx, s)
@@ -180,7 +184,7 @@ func (m *Monitor) watcher(ctx, session context.Context, s *slot, in inbox) {
 		if err == nil {
 			began := time.Now()
 			err = m.listen(ctx, session, s, src, slice, in)
-			_ = m.queues.Do(context.WithoutCancel(ctx), s.key, LaneEvents, "free the event set", 2*slice, src.Close)
+			_ = m.queues.Do(context.WithoutCancel(ctx), s.key, LaneEvents, "free the event set", m.cfg.CallTimeout, src.Close)
 			if time.Since(began) > most {
 				pause = first
 			}

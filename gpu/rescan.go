@@ -25,8 +25,8 @@ type birth struct {
 
 // wantsRenewal reports whether a new session would probably see more than the one that began so.
 func (m *Monitor) wantsRenewal(born birth) bool {
-	if len(m.quiet) > 0 {
-		return false // it would take the GPU out of the hands that have it
+	if !m.calm() {
+		return false // it would take a GPU out of the hands that have it
 	}
 	for _, device := range boundDevices(m.cfg.SysRoot) {
 		if !slices.Contains(born.bound, device) {

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/gpulet/gpulet/gpu/mig"
 )
 
 // errRenew ends a session that is to be followed by another at once.
@@ -22,14 +25,17 @@ type slot struct {
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when its goroutines have let go of the GPU
 
-	// These are guarded by Monitor.mu, empty until the GPU answered. Run's goroutine alone writes uuid and quiet.
-	uuid   UUID
-	handle DriverGPU // the prober writes it
-	teller *teller   // of the handle
-	quiet  bool      // somebody changes the GPU
+	// These are guarded by Monitor.mu, empty until the GPU answered. Run's goroutine alone writes uuid, quiet and renewing.
+	uuid     UUID
+	handle   DriverGPU    // the prober writes it
+	geometry mig.Geometry // of the handle
+	teller   *teller      // of the handle
+	quiet    bool         // somebody changes the GPU
+	renewing bool         // it was quiet, and was not looked at since
 
-	reported bool  // in this session; Run's goroutine
-	err      error // of the last report; Run's goroutine
+	anew     atomic.Bool // the handle is to be looked up anew
+	reported bool        // in this session; Run's goroutine
+	err      error       // of the last report; Run's goroutine
 }
 
 // look makes the prober look now.
@@ -68,26 +74,32 @@ func (m *Monitor) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	in := inbox{reports: make(chan report), events: make(chan seen)}
-	m.mu.Lock()
-	for i := range o.count {
-		sctx, stop := context.WithCancel(ctx)
-		s := &slot{index: i, key: fmt.Sprintf("#%d", i), poke: make(chan struct{}, 1), cancel: stop, stopped: make(chan struct{})}
-		m.slots[i] = s
-		if uuid := m.quietAt(i); uuid != "" { // somebody changes it: hands off
-			s.uuid, s.quiet = uuid, true
-			stop()
-			close(s.stopped)
-			continue
-		}
+	probe := func(s *slot) {
+		var sctx context.Context
+		sctx, s.cancel = context.WithCancel(ctx)
+		stop, stopped := s.cancel, make(chan struct{})
+		s.stopped = stopped
 		g.Go(func() error {
-			defer close(s.stopped)
+			defer close(stopped)
 			defer stop()
 			m.prober(sctx, ctx, s, in)
 			return nil
 		})
 	}
+	m.doubt = false
+	m.mu.Lock()
+	for i := range o.count {
+		s := &slot{index: i, key: fmt.Sprintf("#%d", i), poke: make(chan struct{}, 1), cancel: func() {}, stopped: make(chan struct{})}
+		m.slots[i] = s
+		if uuid := m.quietAt(i); uuid != "" { // somebody changes it: hands off
+			s.uuid, s.quiet = uuid, true
+			close(s.stopped)
+			continue
+		}
+		probe(s)
+	}
 	m.mu.Unlock()
-	err = m.watch(ctx, in, born)
+	err = m.watch(ctx, in, born, probe)
 	cancel()
 	_ = g.Wait() // probers return no error
 	m.topology.wait()
@@ -97,16 +109,6 @@ func (m *Monitor) session(ctx context.Context) error {
 	m.mu.Unlock()
 	m.close() //nolint:contextcheck // it ends after its context did
 	return err
-}
-
-// quietAt is the quiesced GPU that was last seen at an index.
-func (m *Monitor) quietAt(index int) UUID {
-	for uuid := range m.quiet {
-		if t := m.known[uuid]; t != nil && t.index == index {
-			return uuid
-		}
-	}
-	return ""
 }
 
 // close ends the driver's session once no call is under way; with a call that hangs it is left open,
@@ -134,14 +136,13 @@ type seen struct {
 }
 
 // watch takes what the session's goroutines tell until the session is over.
-func (m *Monitor) watch(ctx context.Context, in inbox, born birth) error {
+func (m *Monitor) watch(ctx context.Context, in inbox, born birth, probe func(*slot)) error {
 	first := time.NewTimer(m.cfg.FirstAnswer)
 	defer first.Stop()
 	around := time.NewTicker(lookAround)
 	defer around.Stop()
 	waiting := len(m.slots) > 0 // for the first answer of each GPU
 	topologies := make(chan measured, 1)
-	renew := len(m.quiet) > 0
 	if !waiting {
 		m.begun()
 	}
@@ -159,8 +160,7 @@ func (m *Monitor) watch(ctx context.Context, in inbox, born birth) error {
 			if err := m.take(r); err != nil {
 				return err
 			}
-			if m.allFailing() && time.Since(m.renewed) > time.Minute {
-				m.renewed = time.Now() // a session may be spoiled without the driver's saying so
+			if m.spoiled() {
 				return errRenew
 			}
 			if waiting && m.allReported() {
@@ -170,6 +170,7 @@ func (m *Monitor) watch(ctx context.Context, in inbox, born birth) error {
 				m.settle()
 			}
 			if !waiting {
+				m.shown(r.slot)
 				m.wantTopology(ctx, topologies)
 			}
 		case e := <-in.events:
@@ -185,13 +186,10 @@ func (m *Monitor) watch(ctx context.Context, in inbox, born birth) error {
 			m.topology.done(t)
 			m.publish()
 		case a := <-m.asks:
-			before := len(m.quiet)
 			a.do()
 			close(a.done)
-			renew = renew || len(m.quiet) < before
-			if renew && len(m.quiet) == 0 {
-				return errRenew
-			}
+		case <-m.released:
+			m.restore(probe)
 		}
 	}
 }
@@ -223,7 +221,7 @@ func (m *Monitor) settle() {
 
 func (m *Monitor) allReported() bool {
 	for _, s := range m.slots {
-		if !s.reported && !m.quiet[s.uuid] {
+		if !s.reported && !s.quiet {
 			return false
 		}
 	}
@@ -252,8 +250,10 @@ func (m *Monitor) take(r report) error {
 		t.index, t.static = s.index, *r.static
 		m.mu.Lock()
 		s.uuid = r.static.id.UUID
+		m.tellNews()
 		m.mu.Unlock()
 	}
+	m.doubts(r)
 	if err := r.probe.Err; errors.Is(err, ErrSessionLost) || errors.Is(err, ErrNoDriver) || errors.Is(err, ErrLibraryStale) {
 		return err
 	}

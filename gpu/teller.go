@@ -88,10 +88,10 @@ func (m *Monitor) Use(ctx context.Context, uuid UUID) ([]ProcessUse, error) {
 }
 
 // handled notes a slot's new handle. Whatever the telemetry of the old one holds is given back.
-func (m *Monitor) handled(ctx context.Context, s *slot, uuid UUID, h DriverGPU) {
+func (m *Monitor) handled(ctx context.Context, s *slot, st static, h DriverGPU) {
 	m.mu.Lock()
 	old := s.teller
-	s.handle, s.teller = h, &teller{uuid: uuid, telemetry: h.Telemetry()}
+	s.handle, s.geometry, s.teller = h, st.geometry, &teller{uuid: st.id.UUID, telemetry: h.Telemetry()}
 	if s.quiet {
 		s.teller.close(ErrChanging)
 	}
