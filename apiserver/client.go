@@ -38,11 +38,13 @@ type Config struct {
 // Client speaks to one API server about one node.
 type Client struct {
 	cfg    Config
+	rest   *rest.Config
 	http   *http.Client
 	core   corev1client.CoreV1Interface
 	pods   *Pods
 	node   *node
 	events *Events
+	writes writes
 }
 
 // New finds the API server and its credentials. It makes no request: the server may be away now and come later.
@@ -100,13 +102,16 @@ func newClient(cfg Config, rc *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare requests to %s: %w", rc.Host, err)
 	}
+	w := newWrites()
 	return &Client{
 		cfg:    cfg,
+		rest:   rc,
 		http:   hc,
 		core:   core,
 		pods:   newPods(core, cfg.Node),
 		node:   newNode(core, cfg),
-		events: newEvents(core, cfg),
+		events: newEvents(core, cfg, w),
+		writes: w,
 	}, nil
 }
 
@@ -127,7 +132,7 @@ func (c *Client) Events() *Events { return c.events }
 
 // Collectors are this component's metrics.
 func (c *Client) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.events.counts, c.node.patches, c.node.known}
+	return []prometheus.Collector{c.events.counts, c.node.patches, c.node.known, c.writes}
 }
 
 // backoff makes pauses that double.

@@ -41,13 +41,15 @@ type Events struct {
 	wake  chan struct{} // capacity 1
 	// counts are of Events by result: sent, dropped.
 	counts *prometheus.CounterVec
+	writes writes
 
 	mu      sync.Mutex
 	records map[event]*record // guarded by mu
 	waiting []*record         // to be sent, the oldest first; guarded by mu
 }
 
-// event is what makes two Events the same.
+// event is what makes two Events the same. That of a pod has no message: why a pod waits is told in words that change with each
+// pod that comes and goes, of which the last ones count, and a new Event for each would drown the others.
 type event struct {
 	kind, namespace, name string
 	uid                   types.UID
@@ -58,16 +60,17 @@ type event struct {
 // record is an Event that was sent or waits. Guarded by Events.mu, except in flight.
 type record struct {
 	event
+	text        string // the newest message
 	object      string // name of the Event
 	first, last time.Time
-	count       int32 // how often it happened
+	count       int32 // how often it happened, with whatever message
 	sent        int32 // the count that the API server knows
 	queued      bool
 }
 
-func newEvents(api corev1client.EventsGetter, cfg Config) *Events {
+func newEvents(api corev1client.EventsGetter, cfg Config, w writes) *Events {
 	return &Events{
-		api: api, cfg: cfg,
+		api: api, cfg: cfg, writes: w,
 		limit:   flowcontrol.NewTokenBucketRateLimiter(eventsPerSecond, eventsAtOnce),
 		wake:    make(chan struct{}, 1),
 		records: map[event]*record{},
@@ -78,15 +81,17 @@ func newEvents(api corev1client.EventsGetter, cfg Config) *Events {
 	}
 }
 
-// Pod is an Event of a pod: a warning or not. Reason is a word such as "DeviceNotReady", message a sentence.
+// Pod is an Event of a pod, which may be on no node yet: a warning or not. Reason is a word such as "DeviceNotReady", message a
+// sentence. Another message with the same reason replaces that of the Event that was sent, and is counted.
 func (e *Events) Pod(namespace, name string, uid types.UID, warning bool, reason, message string) {
-	e.add(event{"Pod", namespace, name, uid, warning, cut(reason, maxReason), cut(message, maxMessage)})
+	e.add(event{"Pod", namespace, name, uid, warning, cut(reason, maxReason), ""}, message)
 }
 
 // Node is an Event of this Node.
 func (e *Events) Node(warning bool, reason, message string) {
 	// Events of nodes are in the default namespace and have the name as UID: that is where kubectl looks, and what the kubelet does.
-	e.add(event{"Node", metav1.NamespaceDefault, e.cfg.Node, types.UID(e.cfg.Node), warning, cut(reason, maxReason), cut(message, maxMessage)})
+	message = cut(message, maxMessage)
+	e.add(event{"Node", metav1.NamespaceDefault, e.cfg.Node, types.UID(e.cfg.Node), warning, cut(reason, maxReason), message}, message)
 }
 
 // cut shortens to whole characters.
@@ -99,7 +104,7 @@ func cut(s string, to int) string {
 	return s[:to] + "…"
 }
 
-func (e *Events) add(ev event) {
+func (e *Events) add(ev event, message string) {
 	now := e.cfg.Clock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -117,6 +122,7 @@ func (e *Events) add(ev event) {
 		e.queue(r)
 	}
 	r.last = now
+	r.text = cut(message, maxMessage)
 	r.count++
 }
 
@@ -167,7 +173,7 @@ func (e *Events) drain(ctx context.Context) {
 		if e.limit.Wait(ctx) != nil {
 			return
 		}
-		err := e.send(ctx, now)
+		err := e.writes.did(writeEvent, e.send(ctx, now))
 		switch {
 		case err == nil:
 			pause.reset()
@@ -218,7 +224,7 @@ func (e *Events) send(ctx context.Context, r record) error {
 	defer cancel()
 	api := e.api.Events(r.namespace)
 	if r.sent > 0 {
-		patch, err := json.Marshal(map[string]any{"count": r.count, "lastTimestamp": metav1.NewTime(r.last)})
+		patch, err := json.Marshal(map[string]any{"count": r.count, "message": r.text, "lastTimestamp": metav1.NewTime(r.last)})
 		if err != nil {
 			return err
 		}
@@ -238,7 +244,7 @@ func (e *Events) send(ctx context.Context, r record) error {
 		},
 		InvolvedObject:      corev1.ObjectReference{APIVersion: "v1", Kind: r.kind, Namespace: objectNamespace(r.event), Name: r.name, UID: r.uid},
 		Reason:              r.reason,
-		Message:             r.message,
+		Message:             r.text,
 		Source:              corev1.EventSource{Component: component, Host: e.cfg.Node},
 		FirstTimestamp:      metav1.NewTime(r.first),
 		LastTimestamp:       metav1.NewTime(r.last),

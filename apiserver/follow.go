@@ -9,19 +9,27 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// objects are the objects of one kind that a selector finds.
-type objects[T metav1.Object] struct {
-	fields string // the field selector
-	list   func(context.Context, metav1.ListOptions) (items []T, version string, err error)
-	watch  func(context.Context, metav1.ListOptions) (watch.Interface, error)
+// object is what a follower has to know of each object.
+type object interface {
+	GetUID() types.UID
+	GetResourceVersion() string
+}
+
+// objects are the objects of one kind that selectors find.
+type objects[T object] struct {
+	fields, labels string // the selectors
+	list           func(context.Context, metav1.ListOptions) (items []T, version string, err error)
+	watch          func(context.Context, metav1.ListOptions) (watch.Interface, error)
+	take           func(runtime.Object) (T, bool) // takes what is needed of an object; as it is when nil
 }
 
 // follower tells of objects and their changes. It is used by one goroutine at a time.
-type follower[T metav1.Object] struct {
+type follower[T object] struct {
 	objects[T]
 	version string // the newest that was seen
 }
@@ -73,7 +81,7 @@ func (f *follower[T]) follow(ctx context.Context, tell func(obj T, gone bool), s
 func (f *follower[T]) all(ctx context.Context) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, 6*callTimeout)
 	defer cancel()
-	items, version, err := f.list(ctx, metav1.ListOptions{FieldSelector: f.fields})
+	items, version, err := f.list(ctx, metav1.ListOptions{FieldSelector: f.fields, LabelSelector: f.labels})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +98,7 @@ func (f *follower[T]) changes(ctx context.Context, note func(T, bool)) error {
 	began := time.Now()
 	opening := time.AfterFunc(6*callTimeout, cancel)
 	w, err := f.watch(ctx, metav1.ListOptions{
-		FieldSelector: f.fields, ResourceVersion: f.version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
+		FieldSelector: f.fields, LabelSelector: f.labels, ResourceVersion: f.version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
 	})
 	if opening.Stop(); err != nil {
 		return err
@@ -121,7 +129,7 @@ func (f *follower[T]) change(e watch.Event, note func(T, bool)) error {
 	if e.Type == watch.Error {
 		return apierrors.FromObject(e.Object)
 	}
-	obj, ok := e.Object.(T)
+	obj, ok := f.taken(e.Object)
 	if !ok {
 		return fmt.Errorf("the server sent %T", e.Object)
 	}
@@ -135,4 +143,12 @@ func (f *follower[T]) change(e watch.Event, note func(T, bool)) error {
 	default:
 	}
 	return nil
+}
+
+func (f *follower[T]) taken(obj runtime.Object) (T, bool) {
+	if f.take != nil {
+		return f.take(obj)
+	}
+	t, ok := obj.(T)
+	return t, ok
 }

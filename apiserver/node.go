@@ -7,11 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,15 +29,18 @@ type node struct {
 	api      corev1client.NodeInterface
 	cfg      Config
 	follower follower[*corev1.Node]
-	current  atomic.Pointer[corev1.Node] // nil while it is not known
+	current  latest[*corev1.Node] // nil while it is not known
 	patches  *prometheus.CounterVec
 	known    prometheus.GaugeFunc
+
+	mu      sync.Mutex
+	written map[corev1.NodeConditionType]corev1.NodeCondition // by us; guarded by mu, for as long as writing takes
 }
 
 func newNode(core corev1client.NodesGetter, cfg Config) *node {
 	api := core.Nodes()
 	n := &node{
-		api: api, cfg: cfg,
+		api: api, cfg: cfg, written: map[corev1.NodeConditionType]corev1.NodeCondition{},
 		follower: follower[*corev1.Node]{objects: objects[*corev1.Node]{
 			fields: fields.OneTermEqualSelector(metav1.ObjectNameField, cfg.Node).String(),
 			list: func(ctx context.Context, opts metav1.ListOptions) ([]*corev1.Node, string, error) {
@@ -65,7 +67,7 @@ func newNode(core corev1client.NodesGetter, cfg Config) *node {
 		Namespace: "gpulet", Subsystem: "node", Name: "known",
 		Help: "1 while this Node's object is known from the API server.",
 	}, func() float64 {
-		if n.current.Load() == nil {
+		if n.current.load() == nil {
 			return 0
 		}
 		return 1
@@ -82,16 +84,16 @@ func (n *node) run(ctx context.Context) {
 			if obj.ManagedFields = nil; gone {
 				obj = nil
 			}
-			n.current.Store(obj)
+			n.current.set(obj)
 		}, func() {
 			if pause.reset(); away {
 				n.cfg.Log.Info("the API server is back", "node", n.cfg.Node)
 			}
-			if away = false; n.current.Load() == nil {
+			if away = false; n.current.load() == nil {
 				n.cfg.Log.Warn("the API server has no such Node", "node", n.cfg.Node)
 			}
 		})
-		n.current.Store(nil)
+		n.current.set(nil)
 		if ctx.Err() != nil {
 			return
 		}
@@ -108,7 +110,7 @@ func (n *node) run(ctx context.Context) {
 // Allocatable is how much of each extended resource the API server says that this Node has for pods, from memory. It is false
 // while the Node is not watched: before Run has listed it, and while the server is away. It may be a moment older than a patch.
 func (c *Client) Allocatable() (map[string]int64, bool) {
-	n := c.node.current.Load()
+	n := c.node.current.load()
 	if n == nil {
 		return nil, false
 	}
@@ -139,20 +141,13 @@ func (c *Client) PatchResources(ctx context.Context, counts map[string]Count) er
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if _, err = c.node.api.Patch(ctx, c.cfg.Node, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+	_, err = c.node.api.Patch(ctx, c.cfg.Node, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	if c.writes.did(writeResources, err) != nil {
 		c.node.patches.WithLabelValues("failed").Inc()
-		return fmt.Errorf("write %s into the status of Node %s: %w", names(counts), c.cfg.Node, explain(err))
+		return fmt.Errorf("write %s into the status of Node %s: %w", names(counts), c.cfg.Node, needs(err, "patch on nodes/status"))
 	}
 	c.node.patches.WithLabelValues("written").Inc()
 	return nil
-}
-
-// explain says what to do about an error that will come again.
-func explain(err error) error {
-	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("the service account needs the verb patch on nodes/status: %w", err)
-	}
-	return err
 }
 
 func names(counts map[string]Count) string {

@@ -39,6 +39,10 @@ type fakeServer struct {
 	lists   []string                          // queries of lists of pods
 	watches int                               // open
 	writes  int
+	// stored are objects of the other kinds, and pods and Nodes that the planner sees, by kind and name; see store_test.go.
+	stored   map[string]stored
+	requests map[string]int // of the store, by method and kind
+	evicted  []string
 }
 
 type change struct {
@@ -50,6 +54,7 @@ func newServer(t *testing.T) *fakeServer {
 	s := &fakeServer{
 		t: t, version: 10, pods: map[types.UID]*corev1.Pod{}, events: map[string]*corev1.Event{},
 		refuse: map[string]*apierrors.StatusError{}, changed: make(chan struct{}),
+		stored: map[string]stored{}, requests: map[string]int{},
 		node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u-n1", ResourceVersion: "10"}},
 	}
 	s.start()
@@ -173,6 +178,13 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodGet && q.Get("watch") != "":
 		s.watch(w, r)
+	case strings.Contains(path, "/configmaps") || strings.Contains(path, "/leases") ||
+		path == "pods" && strings.Contains(q.Get("fieldSelector"), "status.phase") || path == "nodes" && q.Get("fieldSelector") == "":
+		s.store(w, r, path)
+	case strings.HasSuffix(path, "/eviction"):
+		s.evict(w, r, path)
+	case path == "nodes/n1" || path == "nodes/n1/status" && r.Header.Get("Content-Type") == string(types.StrategicMergePatchType):
+		s.thisNode(w, r)
 	case r.Method == http.MethodGet && path == "pods":
 		s.mu.Lock()
 		s.lists = append(s.lists, r.URL.RawQuery)
@@ -205,6 +217,7 @@ func (s *fakeServer) watch(w http.ResponseWriter, r *http.Request) {
 	s.do(func() { s.watches++ })
 	defer s.do(func() { s.watches-- })
 	q := r.URL.Query()
+	kind, _ := collection(strings.TrimPrefix(r.URL.Path, "/api/v1/"))
 	at, err := strconv.Atoi(q.Get("resourceVersion"))
 	if err != nil {
 		s.t.Errorf("a watch from %q", q.Get("resourceVersion"))
@@ -220,8 +233,14 @@ func (s *fakeServer) watch(w http.ResponseWriter, r *http.Request) {
 			out = append(out, watch.Event{Type: watch.Error, Object: &apierrors.NewResourceExpired("too old resource version").ErrStatus})
 		}
 		for _, c := range s.log {
-			if c.version > at && selected(q.Get("fieldSelector"), c.event.Object) {
-				out = append(out, c.event)
+			if c.version <= at || kindOf(c.event.Object) != kind {
+				continue
+			}
+			switch e := c.event; {
+			case chosen(q.Get("fieldSelector"), q.Get("labelSelector"), e.Object.(stored)):
+				out = append(out, e)
+			case e.Type == watch.Modified: // it may have been before
+				out = append(out, watch.Event{Type: watch.Deleted, Object: e.Object})
 			}
 		}
 		at = s.version
@@ -237,16 +256,6 @@ func (s *fakeServer) watch(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-}
-
-func selected(fields string, obj runtime.Object) bool {
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		return fields == "spec.nodeName="+o.Spec.NodeName
-	case *corev1.Node:
-		return fields == "metadata.name="+o.Name
-	}
-	return false
 }
 
 // run runs a client until the test ends.
