@@ -207,7 +207,7 @@ func (e *election) hold(ctx context.Context, l *coordinationv1.Lease, began time
 	ended := &endedError{}
 	if !errors.As(err, &ended) {
 		stop()
-		<-done // nobody else may lead before
+		_ = <-done // nobody else may lead before
 	}
 	if !errors.Is(err, errLost) {
 		e.release(ctx, l)

@@ -286,6 +286,8 @@ func (s *fakeServer) evict(w http.ResponseWriter, r *http.Request, path string) 
 		return
 	}
 	e := obj.(*policyv1.Eviction)
-	s.do(func() { s.evicted = append(s.evicted, r.Method+" "+path+" "+string(*e.DeleteOptions.Preconditions.UID)) })
+	s.do(func() {
+		s.evicted = append(s.evicted, r.Method+" "+path+" "+string(*e.DeleteOptions.Preconditions.UID))
+	})
 	s.answer(w, r, http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess})
 }

@@ -66,6 +66,7 @@ func (m *Monitor) hold(ctx context.Context, e errand, until time.Time) (grip, er
 	defer timer.Stop()
 	lookUp := time.NewTimer(2 * m.cfg.CallTimeout) // what a renewal of the session may take
 	defer lookUp.Stop()
+	waited := false
 	for {
 		m.mu.Lock()
 		s, news, complete := m.slotOf(e.uuid), m.news, m.complete()
@@ -81,9 +82,13 @@ func (m *Monitor) hold(ctx context.Context, e errand, until time.Time) (grip, er
 		case s == nil && complete:
 			return g, ErrUnknownGPU
 		}
-		var late <-chan time.Time
-		if !quiet {
-			late = lookUp.C
+		if quiet || waited { // its time begins when nobody has the GPU any more
+			lookUp.Reset(2 * m.cfg.CallTimeout)
+		}
+		waited = quiet
+		late := lookUp.C
+		if quiet {
+			late = nil
 		}
 		select {
 		case <-news:

@@ -28,7 +28,7 @@ type Events interface {
 	Node(warning bool, reason, message string)
 }
 
-// Demand is a pod that waits for devices of this node.
+// Demand is a pod that waits for devices of this node. Its Age is for how many seconds it had waited when it was told.
 type Demand struct {
 	plan.Demand
 	Namespace, Pod string
@@ -60,6 +60,8 @@ type Config struct {
 	// Demands are those of the cluster's planner; Declared is the label's declaration, nil while there is none.
 	Demands  *gpu.Feed[*Demands]
 	Declared *gpu.Feed[*Declaration]
+	// Named finds what a named configuration, of a file or made from the hardware (file is empty then), makes of the GPUs; nil: there are none.
+	Named    func(s *gpu.Snapshot, file, name string) (map[gpu.UUID]parted.Target, error)
 	Executor Executor
 	Holders  interface {
 		Holders(ctx context.Context, uuid gpu.UUID) ([]gpu.Holder, error)

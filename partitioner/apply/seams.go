@@ -59,11 +59,13 @@ type Processes interface {
 
 // Config is what an Executor needs.
 type Config struct {
-	Hardware   Hardware
-	Snapshots  *gpu.Feed[*gpu.Snapshot]
-	Claims     *gpu.Feed[*kubelet.ClaimSet]
-	Pods       *gpu.Feed[*kubelet.Pods]
-	Listing    *gpu.Feed[*Listing]
+	Hardware  Hardware
+	Snapshots *gpu.Feed[*gpu.Snapshot]
+	Claims    *gpu.Feed[*kubelet.ClaimSet]
+	Pods      *gpu.Feed[*kubelet.Pods]
+	Listing   *gpu.Feed[*Listing]
+	// Offers is the Version of the offers in force. A Listing that is made from older ones tells nothing. Nil: any Listing will do.
+	Offers     func() uint64
 	Withdrawer Withdrawer
 	Quiescers  []Quiescer
 	Processes  Processes

@@ -55,13 +55,13 @@ func (r *resolver) problems() ProblemsError {
 	out := make(ProblemsError, len(r.found))
 	for i, p := range r.found {
 		out[i] = p
-		out[i].Text = gpuList(r.gpus[p]) + ": " + p.Text
+		out[i].Text = ListGPUs(r.gpus[p]) + ": " + p.Text
 	}
 	return out
 }
 
-// gpuList names GPUs: "GPU 3", "GPUs 0-2, 5".
-func gpuList(indexes []int) string {
+// ListGPUs names GPUs by their indexes: "GPU 3", "GPUs 0-2, 5".
+func ListGPUs(indexes []int) string {
 	indexes = slices.Compact(slices.Sorted(slices.Values(indexes)))
 	var parts []string
 	for i := 0; i < len(indexes); {
@@ -176,6 +176,11 @@ func together(p *plan.Planner, g mig.Geometry, counts []plan.Count) []plan.Count
 			have[s.Profile]++
 		}
 	}
+	return Counts(have)
+}
+
+// Counts orders numbers of instances as a Target does: the smallest profile first.
+func Counts(have map[mig.Profile]int) []plan.Count {
 	out := make([]plan.Count, 0, len(have))
 	for p, n := range have {
 		out = append(out, plan.Count{Profile: p, Count: n})
