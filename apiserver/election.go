@@ -207,7 +207,9 @@ func (e *election) hold(ctx context.Context, l *coordinationv1.Lease, began time
 	ended := &endedError{}
 	if !errors.As(err, &ended) {
 		stop()
-		_ = <-done // nobody else may lead before
+		if late := <-done; late != nil { // nobody else may lead before
+			err = errors.Join(err, late)
+		}
 	}
 	if !errors.Is(err, errLost) {
 		e.release(ctx, l)

@@ -61,7 +61,9 @@ func TestDemandReachesItsNode(t *testing.T) {
 	s.drop("configmaps", cm.Name)
 	told("none")
 	cancel()
-	<-done
+	if err := <-done; err == nil {
+		t.Error("the watch ended without a reason")
+	}
 }
 
 // One agent plans at a time, and when it leaves another takes over.
@@ -89,8 +91,11 @@ func TestOneLeads(t *testing.T) {
 	leave()
 	eventually(t, "the other one's turn", took.Load)
 	end()
-	<-done
-	<-done
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
 	if most.Load() != 1 {
 		t.Errorf("%d led at once", most.Load())
 	}
