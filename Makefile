@@ -9,6 +9,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ONCE ?=
 FUZZTIME ?= 60s
+# a folder of cluster-trace-gpu-v2023, for bench; without it that part is left out
+TRACE ?= ../shared/data/alibaba-gpu-v2023
 
 .DEFAULT_GOAL := help
 
@@ -64,7 +66,8 @@ e2e: build ## the short end-to-end tests on the real cluster (root)
 bench: ## benchmarks: the agent's process, then its parts; results belong in docs/benchmarks.md
 	$(GO) run ./test/bench
 	$(GO) run ./test/bench --metrics
-	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./deviceplugin/... ./exporter/... ./gpu/... ./kubelet/...
+	$(GO) run ./test/bench/placement --trace $(TRACE)
+	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./deviceplugin/... ./exporter/... ./gpu/... ./kubelet/... ./partitioner/plan
 
 .PHONY: prove
 prove: deps build ## measure every promise and write docs/proofs.md

@@ -13,7 +13,6 @@ import (
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/kubelet"
 	"github.com/gpulet/gpulet/kubelet/plugin"
-	"github.com/gpulet/gpulet/partitioner"
 )
 
 // Status is everything that an agent can say of its node at one moment. It is also the JSON of the admin API.
@@ -36,8 +35,6 @@ type Status struct {
 	Moves     []deviceplugin.Move `json:"moves,omitempty"`
 	Claims    []kubelet.Holding   `json:"claims"`
 	CDI       *cdi.State          `json:"cdi,omitempty"`
-	// Partition is how the GPUs are divided and why; nil while another agent has the node.
-	Partition *partitioner.View `json:"partition,omitempty"`
 	// Metrics says of each measurement that is absent why.
 	Metrics exporter.Status `json:"metrics"`
 	Sources []Source        `json:"sources"`
@@ -174,6 +171,9 @@ func (s *Status) own(o *owner) {
 func (a *Agent) sources() (out []Source) {
 	pods, _ := a.pods.Feed().Get()
 	out = append(out, Source{or(pods.Source, "pods of this node"), pods.Synced, pods.Reason}, a.cluster.source())
+	if state, _ := a.config.States().Get(); state.Config.Partition.Active() {
+		out = append(out, Source{"the partitioner", false, "gpus[].mode, layout and config are not in force yet: what exists is offered"})
+	}
 	if why := a.web.Load(); why != nil {
 		out = append(out, Source{"HTTP " + a.running.Config.Process.Listen, false, *why})
 	}

@@ -20,7 +20,7 @@ func divisionSettings() []Setting {
 	return []Setting{
 		{
 			Key: "gpus[].mode", Kind: Enum, Values: []string{"keep", "whole", "mig", "auto"},
-			About: "How these GPUs are divided. `keep`, the default: not at all, what exists is offered; `whole`: never; `mig`: MIG mode stays on and instances follow demand; " +
+			About: "Not in force yet, like layout and config: see partition. How these GPUs are divided. `keep`, the default: not at all, what exists is offered; `whole`: never; `mig`: MIG mode stays on and instances follow demand; " +
 				"`auto`: whole at rest and divided on demand, where the MIG mode changes without a reset.",
 			set: func(c *Config, at spot, v values) { c.Partition.Rules[at.rule].Mode = partitioner.Mode(v.text()) },
 		},
@@ -61,7 +61,7 @@ func partitionSettings() []Setting {
 	}, func(p *partitioner.Settings, v values) { p.Namespace = v.text() })
 	namespace.env = "POD_NAMESPACE"
 	return []Setting{
-		{Key: "partition", About: "How GPUs are divided. Which GPUs: gpus[].mode, layout and config."},
+		{Key: "partition", About: "How GPUs are divided. Which GPUs: gpus[].mode, layout and config. None of this is in force yet: the agent checks it, offers what exists, and says so in its status."},
 		row(Setting{
 			Key: "partition.allowedProfiles", Flag: "allowed-profiles", Kind: Texts, valid: instanceProfile,
 			About: "The profiles that may be made on demand. Empty: all. Instances of others that exist are used.",

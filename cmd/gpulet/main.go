@@ -45,7 +45,7 @@ func command(in io.Reader, out, errs io.Writer) *cli.Command {
 		},
 		ConfigureShellCompletionCommand: func(c *cli.Command) { c.Hidden = false },
 		Commands: []*cli.Command{
-			runCommand(), statusCommand(), explainCommand(), planCommand(), partitionCommand(), metricsCommand(), configCommand(), healthCommand(), doctorCommand(), hookCommand(), versionCommand(),
+			runCommand(), statusCommand(), explainCommand(), metricsCommand(), configCommand(), healthCommand(), doctorCommand(), hookCommand(), versionCommand(),
 			dcgmWorkerCommand(),
 		},
 	}
