@@ -70,10 +70,11 @@ func (e *Executor) free(ctx context.Context, u *unit, slot mig.Slot) (idle, *Ref
 		return idle{}, refuse(CauseForeign, nil, "%s stays: it was not made by gpulet", where)
 	}
 	is := func(d target) bool { return d.unclear || d.whole || d.slot == slot }
-	if r := e.unclaimed(u, where, is); r != nil {
+	// The list first: what was given before it has a claim by now.
+	if r := e.unlisted(u.uuid, where, is); r != nil {
 		return idle{}, r
 	}
-	if r := e.unlisted(u.uuid, where, is); r != nil {
+	if r := e.unclaimed(u, where, is); r != nil {
 		return idle{}, r
 	}
 	holders, err := e.holders(ctx, u.uuid)

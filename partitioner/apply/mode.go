@@ -117,13 +117,13 @@ func (e *Executor) quiet(ctx context.Context, u *unit, on bool) *RefusalError {
 		return refuse(cause, nil, "%s stays as it is: it has %s", where, what)
 	}
 	is := func(t target) bool { return t.unclear || t.whole == on }
-	if r := e.unclaimed(u, where, is); r != nil {
-		return r
-	}
-	if u.listed {
+	if u.listed { // before the claims: what was given before has one by now
 		if r := e.unlisted(u.uuid, where, is); r != nil {
 			return r
 		}
+	}
+	if r := e.unclaimed(u, where, is); r != nil {
+		return r
 	}
 	holders, err := e.holders(ctx, u.uuid)
 	if err != nil {
