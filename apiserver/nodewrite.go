@@ -80,8 +80,12 @@ func (c *Client) SetCondition(ctx context.Context, kind string, status bool, rea
 	if sayAlike(before, next) && n.shows(next) {
 		return nil
 	}
-	// A strategic merge patch: conditions are merged by type, and the other ones stay.
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{next}}})
+	// A strategic merge patch: conditions are merged by type, and the other ones stay. It names each field: an empty message that was
+	// left out would leave that of before.
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []any{map[string]any{
+		"type": next.Type, "status": next.Status, "reason": next.Reason, "message": next.Message,
+		"lastHeartbeatTime": next.LastHeartbeatTime, "lastTransitionTime": next.LastTransitionTime,
+	}}}})
 	if err != nil {
 		return err
 	}
