@@ -143,3 +143,36 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+// Why a pod waits is told in words that change with each pod that comes and goes: it is one Event, with the newest words.
+func TestThePodsReasonIsOneEvent(t *testing.T) {
+	s := newServer(t)
+	c := s.client(Config{})
+	e := c.Events()
+	run(t, c)
+	for i := range 100 {
+		e.Pod("ns", "p", "u1", false, "GPUWait", fmt.Sprintf("1g.10gb fits on no GPU here: GPU 0 is held by pod a/b-%d", i))
+	}
+	e.Pod("ns", "q", "u2", false, "GPUWait", "another pod")
+	e.Pod("ns", "p", "u1", true, "GPUInUse", "another reason")
+	eventually(t, "the newest words", func() bool {
+		e.sweep()
+		for _, ev := range s.all()["GPUWait"] {
+			if ev.InvolvedObject.Name == "p" && ev.Count == 100 && strings.HasSuffix(ev.Message, "a/b-99") {
+				return true
+			}
+		}
+		return false
+	})
+	eventually(t, "the others", func() bool { return len(s.all()["GPUInUse"]) == 1 && len(s.all()["GPUWait"]) == 2 })
+	s.do(func() {
+		if len(s.events) != 3 || s.writes > 10 {
+			t.Errorf("%d Events in %d writes", len(s.events), s.writes)
+		}
+		for _, ev := range s.events {
+			if ev.ReportingInstance != "n1" || ev.ReportingController != "gpulet" || ev.Namespace != "ns" {
+				t.Errorf("%+v", ev)
+			}
+		}
+	})
+}

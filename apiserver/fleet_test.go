@@ -9,7 +9,7 @@ import (
 )
 
 // fleetOf is the part of a client that speaks for the cluster's planner.
-func fleetOf(t *testing.T, c *Client) *Fleet {
+func fleetOf(t testing.TB, c *Client) *Fleet {
 	t.Helper()
 	f, err := c.Fleet(FleetConfig{Namespace: "gpulet"})
 	if err != nil {

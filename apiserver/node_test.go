@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func quantity(t *testing.T, s string) resource.Quantity {
+func quantity(t testing.TB, s string) resource.Quantity {
 	t.Helper()
 	q, err := resource.ParseQuantity(s)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 // fakeServer is an API server that keeps pods, one Node and Events. It answers in protobuf, or in JSON like one that knows no other.
 type fakeServer struct {
-	t    *testing.T
+	t    testing.TB
 	json bool
 
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ type change struct {
 	event   watch.Event
 }
 
-func newServer(t *testing.T) *fakeServer {
+func newServer(t testing.TB) *fakeServer {
 	s := &fakeServer{
 		t: t, version: 10, pods: map[types.UID]*corev1.Pod{}, events: map[string]*corev1.Event{},
 		refuse: map[string]*apierrors.StatusError{}, changed: make(chan struct{}),
@@ -280,7 +280,7 @@ func run(t *testing.T, c *Client) (stop func()) {
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if ok() {
