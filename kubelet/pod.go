@@ -24,6 +24,8 @@ type Pod struct {
 	// Priority is that of its priority class, 0 when it has none.
 	Priority    int32
 	Annotations map[string]string
+	// MilliCPU and MemoryBytes are what it requests, as the scheduler counts.
+	MilliCPU, MemoryBytes int64
 	// Containers are in the order in which the kubelet allocates: init containers first.
 	Containers []Container
 }

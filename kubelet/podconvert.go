@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 )
 
@@ -25,6 +26,8 @@ func podOf(p *corev1.Pod, gone bool) Pod {
 		Priority:    ptr.Deref(p.Spec.Priority, 0),
 		Annotations: maps.Clone(p.Annotations),
 	}
+	out.MilliCPU = requested(&p.Spec, corev1.ResourceCPU, (*resource.Quantity).MilliValue)
+	out.MemoryBytes = requested(&p.Spec, corev1.ResourceMemory, (*resource.Quantity).Value)
 	for i := range p.Spec.InitContainers {
 		c := containerOf(&p.Spec.InitContainers[i], p.Status.InitContainerStatuses)
 		c.Init = true
@@ -36,6 +39,35 @@ func podOf(p *corev1.Pod, gone bool) Pod {
 		out.Containers = append(out.Containers, containerOf(&p.Spec.Containers[i], p.Status.ContainerStatuses))
 	}
 	return out
+}
+
+// requested is what a pod asks for of CPU or memory, as the scheduler counts (k8s.io/component-helpers, resource.PodRequests, 1.37):
+// its containers and sidecars together, or more if an init container with the sidecars before it asks for more; what is said for the
+// pod as a whole stands in for that; and the overhead of its runtime class.
+func requested(spec *corev1.PodSpec, name corev1.ResourceName, value func(*resource.Quantity) int64) int64 {
+	of := func(list corev1.ResourceList) int64 {
+		q := list[name]
+		return value(&q)
+	}
+	run, sidecars, start := int64(0), int64(0), int64(0)
+	for i := range spec.Containers {
+		run += of(spec.Containers[i].Resources.Requests)
+	}
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		asks := of(c.Resources.Requests)
+		start = max(start, sidecars+asks)
+		if ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways {
+			sidecars += asks
+		}
+	}
+	all := max(run+sidecars, start)
+	if spec.Resources != nil {
+		if _, said := spec.Resources.Requests[name]; said {
+			all = of(spec.Resources.Requests)
+		}
+	}
+	return all + of(spec.Overhead)
 }
 
 // uidOf is the UID under which the kubelet accounts for a pod: a mirror pod has another than its static pod.

@@ -52,6 +52,29 @@ func TestPodOf(t *testing.T) {
 	}
 }
 
+// A node tells the planner of the cluster what its pods leave of CPU and memory: counted as the scheduler counts.
+func TestPodRequests(t *testing.T) {
+	always := corev1.ContainerRestartPolicyAlways
+	asks := func(cpu, memory string) corev1.ResourceRequirements {
+		return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+		}}
+	}
+	p := apiPod("u1", "a", corev1.PodRunning)
+	p.Spec.InitContainers = []corev1.Container{
+		{Name: "side", RestartPolicy: &always, Resources: asks("250m", "1Mi")}, {Name: "init", Resources: asks("3", "1Mi")},
+	}
+	p.Spec.Containers = []corev1.Container{{Name: "a", Resources: asks("1", "2Mi")}, {Name: "b", Resources: asks("500m", "1Mi")}}
+	if got := podOf(p, false); got.MilliCPU != 3250 || got.MemoryBytes != 4<<20 {
+		t.Errorf("%d, %d", got.MilliCPU, got.MemoryBytes)
+	}
+	whole := asks("5", "1Gi")
+	p.Spec.Resources, p.Spec.Overhead = &whole, asks("100m", "1Mi").Requests
+	if got := podOf(p, false); got.MilliCPU != 5100 || got.MemoryBytes != 1<<30+1<<20 {
+		t.Errorf("%d, %d", got.MilliCPU, got.MemoryBytes)
+	}
+}
+
 // The kubelet says Failed before it stops the containers of an evicted pod.
 func TestPodEndsWithItsContainers(t *testing.T) {
 	runs := corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}

@@ -30,33 +30,36 @@ type Cluster interface {
 // Version is that of both documents' form; one of a later version is not read.
 const Version = 1
 
-// Report is what an agent says of its node. It is JSON, kept small: geometries are told once for all GPUs that share one.
+// Report is what an agent says of its node. EncodeReport gives its form in JSON, in which geometries are told once for all GPUs that
+// share one.
 type Report struct {
-	Version int    `json:"version"`
-	Node    string `json:"node"`
+	Version int
+	Node    string
 	// Generation grows with each change, over restarts too; Demand is the generation of the demand that it takes into account.
-	Generation uint64 `json:"generation"`
-	Demand     uint64 `json:"demand"`
+	Generation uint64
+	Demand     uint64
 	// Off is why this node serves no demand at the moment; empty when it does.
-	Off string `json:"off,omitempty"`
+	Off string
 	// Free are CPU (milli), memory (bytes) and pods that the pods of this node do not request.
-	FreeMilliCPU    int64 `json:"freeMilliCPU"`
-	FreeMemoryBytes int64 `json:"freeMemoryBytes"`
-	FreePods        int64 `json:"freePods"`
+	FreeMilliCPU    int64
+	FreeMemoryBytes int64
+	FreePods        int64
 	// Resources are the names by which pods ask for what can be had here: profiles by name, "" for whole GPUs.
-	Resources  map[string]string `json:"resources,omitempty"`
-	Geometries []mig.Geometry    `json:"geometries,omitempty"`
-	GPUs       []ReportGPU       `json:"gpus,omitempty"`
-	Policy     plan.Policy       `json:"policy"`
+	Resources  map[string]string
+	Geometries []mig.Geometry
+	GPUs       []ReportGPU
+	Policy     plan.Policy
 	// Evict: pods of this node may be evicted for others of higher priority, as its configuration says.
-	Evict bool `json:"evict,omitempty"`
-	// Holders are the pods that claims name, for eviction.
-	Holders map[string]Holder `json:"holders,omitempty"`
+	Evict bool
+	// Holders are the pods that claims name, by plan.Claim.Holder: for eviction, and to know which pods have arrived.
+	Holders map[string]Holder
+	// Arriving are pods that are bound to this node and have no devices yet: their places are taken.
+	Arriving []DemandPod
 }
 
 // ReportGPU is one GPU of a report: plan.GPU with its geometry by number, -1 for none.
 type ReportGPU struct {
-	Geometry int `json:"geometry"`
+	Geometry int
 	plan.GPU
 }
 

@@ -1,0 +1,391 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gpulet/gpulet/apiserver"
+	"github.com/gpulet/gpulet/gpu"
+	"github.com/gpulet/gpulet/gpu/mig"
+	"github.com/gpulet/gpulet/kubelet"
+	"github.com/gpulet/gpulet/partitioner"
+	"github.com/gpulet/gpulet/partitioner/fleet"
+	"github.com/gpulet/gpulet/partitioner/fleet/fleettest"
+	"github.com/gpulet/gpulet/partitioner/plan"
+)
+
+// world is a cluster of nodes that report and follow their demands, and agents that plan.
+type world struct {
+	t       *testing.T
+	cluster *fleettest.Cluster
+	wg      sync.WaitGroup
+	events  *events
+	nodes   map[string]*node
+}
+
+type node struct {
+	name     string
+	stop     context.CancelFunc
+	views    *gpu.Feed[*partitioner.View]
+	reporter *fleet.Reporter
+}
+
+// events remembers what pods were told.
+type events struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (e *events) Pod(_, name string, _ kubelet.UID, _ bool, reason, message string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.said = append(e.said, name+" "+reason+": "+message)
+}
+
+func (e *events) of(reason string) (out []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.said {
+		if strings.Contains(s, " "+reason+": ") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, cluster: fleettest.NewCluster(), events: &events{}, nodes: map[string]*node{}}
+}
+
+// settings let a node serve demand.
+func settings() partitioner.Settings { return partitioner.Settings{OnDemand: true} }
+
+// add starts the agent of a node of empty GPUs.
+func (w *world) add(ctx context.Context, name string, g mig.Geometry, gpus int) *node {
+	ctx, stop := context.WithCancel(ctx)
+	r := fleettest.Node(nil, name, g, 0, 0)
+	in := plan.Input{}
+	for i := range gpus {
+		in.GPUs = append(in.GPUs, plan.GPU{UUID: gpu.UUID(fmt.Sprintf("GPU-%s-%d", name, i)), Index: i, Geometry: g, Mode: plan.Mode{May: true}})
+	}
+	resources := map[string]mig.Profile{}
+	for res, text := range r.Resources {
+		resources[res], _ = mig.ParseProfile(text)
+	}
+	n := &node{name: name, stop: stop, views: gpu.NewFeed(&partitioner.View{Input: in})}
+	n.reporter = fleet.NewReporter(fleet.ReporterConfig{
+		Cluster: &fleettest.Member{Cluster: w.cluster, Name: name}, Node: name, View: n.views,
+		Pods: gpu.NewFeed(&kubelet.Pods{Synced: true}), Resources: gpu.NewFeed(resources), Settings: gpu.NewFeed(settings()),
+		Allocatable: gpu.NewFeed(fleet.Allocatable{MilliCPU: 64_000, MemoryBytes: 1 << 40, Pods: 110}),
+	})
+	w.cluster.SetNode(&apiserver.NodeFacts{Name: name, Ready: true, MilliCPU: 64_000, MemoryBytes: 1 << 40, Pods: 110})
+	w.nodes[name] = n
+	w.wg.Go(func() { _ = n.reporter.Run(ctx) })
+	return n
+}
+
+// lead starts an agent that plans when it is elected.
+func (w *world) lead(ctx context.Context, name string) (kill context.CancelFunc) {
+	ctx, kill = context.WithCancel(ctx)
+	l := fleet.NewLeader(fleet.LeaderConfig{Cluster: &fleettest.Member{Cluster: w.cluster, Name: name}, Name: name, Events: w.events})
+	w.wg.Go(func() { _ = l.Run(ctx) })
+	return kill
+}
+
+// served is the node that is to serve each pod, and fails when two are.
+func (w *world) served() map[string]string {
+	w.t.Helper()
+	out := map[string]string{}
+	for name, n := range w.nodes {
+		d, _ := n.reporter.Demands().Get()
+		for _, p := range d.Pods {
+			if other := out[p.Pod]; other != "" {
+				w.t.Errorf("%s is served by %s and by %s", p.Pod, other, name)
+			}
+			out[p.Pod] = name
+		}
+	}
+	return out
+}
+
+// pass lets time go by, and looks each 50 ms that no pod is served twice.
+func (w *world) pass(d time.Duration) {
+	w.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end) && !w.t.Failed(); {
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		w.served()
+	}
+}
+
+func (w *world) want(want map[string]string) {
+	w.t.Helper()
+	if got := w.served(); fmt.Sprint(got) != fmt.Sprint(want) {
+		w.t.Errorf("served are %v, want %v", got, want)
+	}
+}
+
+func h100(t testing.TB) mig.Geometry {
+	g, err := fleettest.Geometry("hgx-h100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func asks(name, resource string) *apiserver.PendingPod {
+	p := pod(name, map[string]int64{"nvidia.com/" + resource: 1})
+	p.Created = time.Now()
+	return p
+}
+
+// bubble runs a test in a world whose agents all end with it.
+func bubble(t *testing.T, f func(t *testing.T, ctx context.Context, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := newWorld(t)
+		defer w.wg.Wait()
+		defer cancel()
+		f(t, ctx, w)
+	})
+}
+
+// A pod that waits reaches a node within half a second, and the node is told when it is gone.
+func TestPodsReachNodes(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		w.add(ctx, "node-a", g, 1)
+		w.lead(ctx, "node-a")
+		w.pass(5 * time.Second)
+		w.cluster.SetPod(asks("one", "mig-3g.40gb"))
+		w.pass(500 * time.Millisecond)
+		w.want(map[string]string{"one": "node-a"})
+		d := w.cluster.Demand("node-a")
+		if d == nil || len(d.Pods) != 1 || d.Pods[0].Requests["nvidia.com/mig-3g.40gb"] != 1 || d.TTL != time.Minute {
+			t.Errorf("%+v", d)
+		}
+		w.cluster.SetPod(asks("two", "mig-3g.40gb"))
+		w.cluster.SetPod(asks("three", "mig-3g.40gb"))
+		w.pass(10 * time.Minute) // it is told again before its time is over
+		got := w.served()
+		if len(got) != 2 {
+			t.Errorf("%v", got)
+		}
+		said := w.events.of(fleet.ReasonFitsNowhere)
+		if len(said) == 0 || !strings.Contains(said[0], "3g.40gb fits on no node: node-a: GPU 0 slots 0-3 are promised to pod team/") || !strings.Contains(said[0], "evicting pods of lower priority is off there") {
+			t.Errorf("%q", said)
+		}
+		if len(said) > 3 {
+			t.Errorf("%d Events in ten minutes", len(said))
+		}
+		for name := range got {
+			w.cluster.RemovePod(types.UID("uid-" + name))
+		}
+		w.pass(30 * time.Second)
+		if got := w.served(); len(got) != 1 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// The planner is killed in mid-plan, five times: no pod is lost, none is served twice, and each stays where it is.
+func TestLeaderDies(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		for i := range 4 {
+			w.add(ctx, fmt.Sprint("node-", i), g, 2)
+		}
+		w.pass(time.Second)
+		first := map[string]string{}
+		for round := range 5 {
+			kill := w.lead(ctx, fmt.Sprint("agent-", round))
+			for w.cluster.Leader() != fmt.Sprint("agent-", round) {
+				w.pass(100 * time.Millisecond)
+			}
+			for i := range 6 {
+				w.cluster.SetPod(asks(fmt.Sprint("pod-", round, "-", i), "mig-2g.20gb"))
+			}
+			w.pass(time.Duration(20+37*round) * time.Millisecond)
+			kill()
+			for name, at := range w.served() {
+				if before := first[name]; before != "" && before != at {
+					t.Errorf("%s went from %s to %s", name, before, at)
+				}
+				first[name] = at
+			}
+		}
+		w.lead(ctx, "the-last")
+		w.pass(30 * time.Second)
+		now := w.served()
+		if len(now) != 24 { // three of 2g.20gb on each of the eight GPUs
+			t.Errorf("%d pods are served", len(now))
+		}
+		for name, at := range first {
+			if now[name] != at {
+				t.Errorf("%s went from %s to %q", name, at, now[name])
+			}
+		}
+	})
+}
+
+// A node that says nothing any more loses its pods, but not before it believes its demand no longer.
+func TestNodeDies(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		a, _ := w.add(ctx, "node-a", g, 1), w.add(ctx, "node-b", g, 1)
+		w.lead(ctx, "agent")
+		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
+		w.pass(2 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+		// It goes on with what it has, and reaches nobody: only its demand's time ends what it does.
+		a.stop()
+		synctest.Wait()
+		w.nodes["node-a"] = &node{name: "node-a", reporter: fleet.NewReporter(fleet.ReporterConfig{Resources: gpu.NewFeed(map[string]mig.Profile{})})}
+		w.pass(100 * time.Second)
+		if got := w.served(); got["one"] != "" {
+			t.Errorf("%v", got)
+		}
+		w.pass(2 * time.Minute)
+		w.want(map[string]string{"one": "node-b"})
+	})
+}
+
+// While the API server is away nothing changes but that demands end with their time; when it is back all is as it was (case 13).
+func TestServerIsAway(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		w.add(ctx, "node-a", g, 1)
+		w.add(ctx, "node-b", g, 1)
+		w.lead(ctx, "agent")
+		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
+		w.pass(2 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+		w.cluster.SetAway(true)
+		w.pass(30 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+		w.pass(2 * time.Minute)
+		w.want(map[string]string{})
+		w.cluster.SetAway(false)
+		w.pass(time.Minute)
+		w.want(map[string]string{"one": "node-a"})
+	})
+}
+
+// A demand of an earlier planner that arrives late is ignored, as is one of a form that nobody knows (case 10).
+func TestOldPlannersAreIgnored(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		n := w.add(ctx, "node-a", g, 1)
+		say := func(generation uint64, ttl time.Duration, pods ...string) {
+			d := &fleet.Demand{Generation: generation, Leader: fmt.Sprint("leader-", generation), TTL: ttl}
+			for _, p := range pods {
+				d.Pods = append(d.Pods, fleet.DemandPod{UID: "uid-" + p, Namespace: "team", Name: p, Requests: map[string]int64{"nvidia.com/mig-1g.10gb": 1}})
+			}
+			data, err := fleet.EncodeDemand(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.cluster.SetDemand("node-a", data)
+			w.pass(100 * time.Millisecond)
+		}
+		say(7, time.Minute, "new")
+		say(6, time.Minute, "old")
+		w.want(map[string]string{"new": "node-a"})
+		w.cluster.SetDemand("node-a", []byte(`{"version":99,"generation":8}`))
+		w.pass(time.Second)
+		w.want(map[string]string{"new": "node-a"})
+		w.pass(time.Minute)
+		w.want(map[string]string{}) // its time is over
+		say(7, time.Minute, "new")
+		w.want(map[string]string{"new": "node-a"})
+		say(9, 10*time.Second, "newer")
+		d, _ := n.reporter.Demands().Get()
+		if d.Generation != 9 || d.Source != "leader-9" || len(d.Pods) != 1 || d.Pods[0].Asks[0].Resource.Profile.String() != "1g.10gb" {
+			t.Errorf("%+v", d)
+		}
+		w.pass(11 * time.Second)
+		w.want(map[string]string{})
+	})
+}
+
+// A node that can no longer serve a pod gives it back, and another gets it only after that.
+func TestPodMoves(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		a, _ := w.add(ctx, "node-a", g, 1), w.add(ctx, "node-b", g, 1)
+		w.lead(ctx, "agent")
+		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
+		w.pass(2 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+		v, _ := a.views.Get()
+		next := *v
+		next.Input.GPUs = []plan.GPU{v.Input.GPUs[0]}
+		next.Input.GPUs[0].Out = "it fell off the bus"
+		a.views.Set(&next)
+		w.pass(3 * time.Second)
+		w.want(map[string]string{"one": "node-b"})
+	})
+}
+
+// A node whose agent restarts keeps its pods.
+func TestPodsOutliveRestartsOfAgents(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		a, _ := w.add(ctx, "node-a", g, 1), w.add(ctx, "node-b", g, 1)
+		w.lead(ctx, "agent")
+		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
+		w.pass(2 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+		v, _ := a.views.Get()
+		a.views.Set(&partitioner.View{Waiting: "claims are read", Input: v.Input})
+		w.pass(10 * time.Second)
+		a.views.Set(v)
+		w.pass(20 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+	})
+}
+
+// Writes that fail are made again, and at most so many are made at once.
+func TestWritesAreLimited(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		for i := range 30 {
+			w.add(ctx, fmt.Sprintf("node-%02d", i), g, 1)
+		}
+		w.pass(time.Second)
+		failed := 0
+		var mu sync.Mutex
+		w.cluster.Refuse(func(string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if failed++; failed < 4 {
+				return errors.New("not now")
+			}
+			return nil
+		})
+		l := fleet.NewLeader(fleet.LeaderConfig{
+			Cluster: &fleettest.Member{Cluster: w.cluster, Name: "agent"}, Name: "agent", WritesPerSecond: 2, WritesAtOnce: 5,
+		})
+		w.wg.Go(func() { _ = l.Run(ctx) })
+		for i := range 30 {
+			w.cluster.SetPod(asks(fmt.Sprint("pod-", i), "gpu"))
+		}
+		w.pass(2 * time.Second)
+		if _, n := w.cluster.Writes(); n > 9 {
+			t.Errorf("%d demands in two seconds", n)
+		}
+		w.pass(20 * time.Second)
+		if got := w.served(); len(got) != 30 {
+			t.Errorf("%d of 30 pods are served", len(got))
+		}
+	})
+}
