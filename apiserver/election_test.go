@@ -33,6 +33,7 @@ type leaseServer struct {
 	away    bool
 	deaf    bool // it does what it is asked, and its answers to writes are lost
 	writes  int
+	tries   int // also those that do not arrive
 }
 
 func (s *leaseServer) meta() schema.GroupResource { return coordinationv1.Resource("leases") }
@@ -65,6 +66,7 @@ func (s *leaseServer) written() (*coordinationv1.Lease, error) {
 }
 
 func (s *leaseServer) Create(_ context.Context, l *coordinationv1.Lease, _ metav1.CreateOptions) (*coordinationv1.Lease, error) {
+	s.set(func() { s.tries++ })
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
@@ -80,6 +82,7 @@ func (s *leaseServer) Create(_ context.Context, l *coordinationv1.Lease, _ metav
 }
 
 func (s *leaseServer) Update(_ context.Context, l *coordinationv1.Lease, _ metav1.UpdateOptions) (*coordinationv1.Lease, error) {
+	s.set(func() { s.tries++ })
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
@@ -315,8 +318,13 @@ func TestNobodyPlansWhileTheServerIsAway(t *testing.T) {
 		if l := p.leader(); l >= 0 {
 			t.Errorf("%d leads without a Lease", l)
 		}
+		p.server.set(func() { p.server.tries = 0 })
 		time.Sleep(time.Hour)
-		p.server.set(func() { p.server.away = false })
+		p.server.set(func() {
+			if p.server.away = false; p.server.tries > 0 {
+				t.Errorf("%d attempts to write what is not seen", p.server.tries)
+			}
+		})
 		p.another(-1, time.Minute)
 	})
 }

@@ -51,6 +51,10 @@ func TestRequestsAsTheSchedulerCounts(t *testing.T) {
 			InitContainers: []corev1.Container{container("cpu", "4"), sidecar("cpu", "1"), container("cpu", "5")},
 			Containers:     []corev1.Container{container("cpu", "2")},
 		}, 6000, 0, nil},
+		{"sidecars add up", corev1.PodSpec{
+			InitContainers: []corev1.Container{sidecar("cpu", "1"), sidecar("cpu", "2"), container("cpu", "1")},
+			Containers:     []corev1.Container{container("cpu", "4")},
+		}, 7000, 0, nil},
 		{"overhead comes on top", corev1.PodSpec{
 			InitContainers: []corev1.Container{container("cpu", "3")},
 			Containers:     []corev1.Container{container("cpu", "2")}, Overhead: asks("cpu", "1", "memory", "7"),

@@ -132,6 +132,23 @@ func TestConditionsAreWritten(t *testing.T) {
 	})
 }
 
+// The watch may be late: what it shows then is no reason not to write.
+func TestAConditionIsWrittenThoughTheWatchIsLate(t *testing.T) {
+	s := newServer(t)
+	c := s.client(Config{})
+	old := s.node.DeepCopy()
+	old.Status.Conditions = []corev1.NodeCondition{{Type: "C", Status: corev1.ConditionFalse, Reason: "R"}}
+	c.node.current.set(old)
+	for _, status := range []bool{true, false} {
+		if err := c.SetCondition(t.Context(), "C", status, "R", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.condition("C").Status; got != corev1.ConditionFalse {
+		t.Errorf("the condition is %q", got)
+	}
+}
+
 func TestWhatIsMissingToWriteANode(t *testing.T) {
 	s := newServer(t)
 	s.do(func() {
