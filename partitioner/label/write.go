@@ -74,7 +74,7 @@ func (w *written) due(want Status, labels map[string]string, now time.Time) (wai
 		return after(w.backoff)
 	case !w.any:
 		return 0, true
-	case w.status.State != want.State || w.status.Reason != want.Reason:
+	case w.status.Config != want.Config || w.status.State != want.State || w.status.Reason != want.Reason:
 		return after(between)
 	case w.status.Message != want.Message:
 		return after(betweenTexts)
