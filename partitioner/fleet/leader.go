@@ -142,7 +142,9 @@ func (t *term) loop(ctx context.Context, views *inbox) {
 		}
 		began := time.Now()
 		next = t.round(ctx, view)
-		if rest := t.cfg.Window - time.Since(began); rest > 0 {
+		// A round that takes long leaves as much time again to others on this machine, within a second.
+		took := time.Since(began)
+		if rest := max(t.cfg.Window-took, min(took, time.Second-took)); rest > 0 {
 			sleep(ctx, rest)
 		}
 	}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gpulet/gpulet/apiserver"
@@ -242,20 +245,98 @@ func TestNodeDies(t *testing.T) {
 	g := h100(t)
 	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
 		a, _ := w.add(ctx, "node-a", g, 1), w.add(ctx, "node-b", g, 1)
+		w.pass(time.Second)
 		w.lead(ctx, "agent")
 		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
 		w.pass(2 * time.Second)
 		w.want(map[string]string{"one": "node-a"})
 		// It goes on with what it has, and reaches nobody: only its demand's time ends what it does.
-		a.stop()
-		synctest.Wait()
-		w.nodes["node-a"] = &node{name: "node-a", reporter: fleet.NewReporter(fleet.ReporterConfig{Resources: gpu.NewFeed(map[string]mig.Profile{})})}
-		w.pass(100 * time.Second)
-		if got := w.served(); got["one"] != "" {
-			t.Errorf("%v", got)
-		}
-		w.pass(2 * time.Minute)
+		w.cluster.Cut(a.name)
+		w.pass(20 * time.Second)
+		w.want(map[string]string{"one": "node-a"})
+		w.pass(4 * time.Minute) // and nobody else serves the pod before that
 		w.want(map[string]string{"one": "node-b"})
+	})
+}
+
+// A pod of high priority gets the place of one of low priority where that is configured: once, and both are told.
+func TestEvictedOnce(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		w.cluster.SetNode(&apiserver.NodeFacts{Name: "node-a", Ready: true, Pods: 110})
+		r := fleettest.Node(nil, "node-a", g, 0, 0)
+		r.Evict = true
+		small := fleettest.Slots(g)[slices.IndexFunc(fleettest.Slots(g), func(s mig.Slot) bool { return s.String() == "1g.10gb@0" })]
+		r.GPUs = []fleet.ReportGPU{{GPU: plan.GPU{
+			UUID: "GPU-1", Geometry: g, Mode: plan.Mode{On: true}, Claims: []plan.Claim{{Slot: small, Holder: "pod team/small"}}, Instances: []plan.Instance{{Slot: small}},
+		}}}
+		r.Holders["pod team/small"] = fleet.Holder{Namespace: "team", Name: "small", UID: "uid-small", Priority: -1}
+		report := func() {
+			r.Generation++
+			data, err := fleet.EncodeReport(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.cluster.SetReport("node-a", data)
+		}
+		report()
+		w.lead(ctx, "agent")
+		w.cluster.SetPod(asks("large", "mig-7g.80gb"))
+		w.cluster.SetPod(asks("large-too", "mig-7g.80gb"))
+		w.pass(30 * time.Second)
+		if got := w.cluster.Evicted(); len(got) != 1 || got[0] != "team/small" {
+			t.Errorf("%v went", got)
+		}
+		if told := append(w.events.of(fleet.ReasonEvicted), w.events.of(fleet.ReasonMadeRoom)...); len(told) != 2 || !strings.HasPrefix(told[0], "small ") || !strings.HasPrefix(told[1], "large") {
+			t.Errorf("%q", told)
+		}
+		r.GPUs[0].Claims = nil
+		report()
+		w.pass(time.Second)
+		if d := w.cluster.Demand("node-a"); d == nil || len(d.Pods) != 1 {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// What the planner does is in its metrics.
+func TestMetricsOfThePlanner(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		w.add(ctx, "node-a", g, 1)
+		l := fleet.NewLeader(fleet.LeaderConfig{Cluster: &fleettest.Member{Cluster: w.cluster, Name: "agent"}, Name: "agent"})
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(l.Collectors()...)
+		w.wg.Go(func() { _ = l.Run(ctx) })
+		w.pass(time.Second)
+		for i := range 2 {
+			w.cluster.SetPod(asks(fmt.Sprint("large-", i), "mig-7g.80gb"))
+		}
+		gated := asks("gated", "gpu")
+		gated.Gated, gated.Unschedulable = true, false
+		w.cluster.SetPod(gated)
+		nominated := asks("nominated", "gpu")
+		nominated.Nominated = "node-a"
+		w.cluster.SetPod(nominated)
+		w.cluster.SetPod(asks("foreign", "mig-5g.999gb"))
+		w.pass(time.Second)
+		want := `
+# HELP gpulet_planner_demands_total Demands for nodes, by result: written, failed.
+# TYPE gpulet_planner_demands_total counter
+gpulet_planner_demands_total{result="written"} 1
+# HELP gpulet_planner_leading 1 while this agent plans for the cluster.
+# TYPE gpulet_planner_leading gauge
+gpulet_planner_leading 1
+# HELP gpulet_planner_pods_waiting Pods that wait for what gpulet serves, by cause.
+# TYPE gpulet_planner_pods_waiting gauge
+gpulet_planner_pods_waiting{cause="gated"} 1
+gpulet_planner_pods_waiting{cause="given"} 1
+gpulet_planner_pods_waiting{cause="held"} 1
+gpulet_planner_pods_waiting{cause="nominated"} 1
+`
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "gpulet_planner_demands_total", "gpulet_planner_leading", "gpulet_planner_pods_waiting"); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -265,6 +346,7 @@ func TestServerIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
 		w.add(ctx, "node-a", g, 1)
 		w.add(ctx, "node-b", g, 1)
+		w.pass(time.Second)
 		w.lead(ctx, "agent")
 		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
 		w.pass(2 * time.Second)
@@ -322,6 +404,7 @@ func TestPodMoves(t *testing.T) {
 	g := h100(t)
 	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
 		a, _ := w.add(ctx, "node-a", g, 1), w.add(ctx, "node-b", g, 1)
+		w.pass(time.Second)
 		w.lead(ctx, "agent")
 		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
 		w.pass(2 * time.Second)
@@ -341,6 +424,7 @@ func TestPodsOutliveRestartsOfAgents(t *testing.T) {
 	g := h100(t)
 	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
 		a, _ := w.add(ctx, "node-a", g, 1), w.add(ctx, "node-b", g, 1)
+		w.pass(time.Second)
 		w.lead(ctx, "agent")
 		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
 		w.pass(2 * time.Second)

@@ -118,11 +118,13 @@ type round struct {
 type ask struct {
 	key    string
 	prices []price
+	parts  map[*vocabulary][]part
 }
 
 type price struct {
 	cost    cost
 	version uint32 // of the bench, plus one; 0: unknown
+	lacks   bool   // resources that are not gpulet's
 }
 
 // exactTries bounds what the exact planner of nodes is asked in one round, besides once for each pod that was given before.
@@ -265,7 +267,7 @@ func (r *round) ask(pod *Pod) *ask {
 	key := requestKey(pod.Requests)
 	a := r.asks[key]
 	if a == nil {
-		a = &ask{key: key, prices: make([]price, len(r.benches))}
+		a = &ask{key: key, prices: make([]price, len(r.benches)), parts: map[*vocabulary][]part{}}
 		r.asks[key] = a
 	}
 	return a
@@ -277,7 +279,8 @@ func (r *round) price(a *ask, i int, pod *Pod) cost {
 		return p.cost
 	}
 	p.version, p.cost = b.version+1, noWay
-	if parts := r.parts(a, b.vocabulary, pod); parts != nil && b.others(pod) {
+	parts := r.parts(a, b.vocabulary, pod)
+	if p.lacks = parts != nil && !b.others(pod); parts != nil && !p.lacks {
 		if cap(r.scratch) < len(b.cells) {
 			r.scratch = make([]*cell, 0, maxGPUs)
 		}
@@ -298,8 +301,12 @@ func (b *bench) others(pod *Pod) bool {
 
 // parts are what a request means at nodes of a vocabulary, the largest first; nil when they serve none of it.
 func (p *Planner) parts(a *ask, v *vocabulary, pod *Pod) []part {
+	if parts, known := a.parts[v]; known {
+		return parts
+	}
 	key := meaning{a.key, v}
 	if parts, known := p.meanings[key]; known {
+		a.parts[v] = parts
 		return parts
 	}
 	var asks []plan.Ask
@@ -319,18 +326,18 @@ func (p *Planner) parts(a *ask, v *vocabulary, pod *Pod) []part {
 	if len(p.meanings) > 10_000 {
 		clear(p.meanings)
 	}
-	p.meanings[key] = parts
+	p.meanings[key], a.parts[v] = parts, parts
 	return parts
 }
 
 // unmet tells why a pod has no node, after a last look with the exact planner of a few nodes.
 func (r *round) unmet(pod *Pod, a *ask, rule *rules) {
 	u := Unmet{Pod: pod.PendingPod, Cause: CauseForeign, Nodes: map[Cause]int{}}
-	rank := []Cause{CauseForeign, CauseRules, CauseStale, CauseOff, CauseNotReady, CauseSize, CauseHeld}
+	last, n := CauseForeign, 0
 	for i, b := range r.benches {
 		cause := r.obstacle(pod, a, rule, i)
 		if cause == CauseHeld {
-			if parts := r.parts(a, b.vocabulary, pod); r.tries > 0 && len(b.given) > 0 && b.others(pod) && b.room(parts) {
+			if parts := r.parts(a, b.vocabulary, pod); r.tries > 0 && len(b.given) > 0 && b.room(parts) {
 				if r.tries--; b.exact(r.memory, pod, parts) {
 					r.out.Given[pod.UID] = b.name
 					return
@@ -340,17 +347,29 @@ func (r *round) unmet(pod *Pod, a *ask, rule *rules) {
 				u.Near = b.name
 			}
 		}
-		if cause != CauseForeign {
-			u.Nodes[cause]++
+		if cause != last {
+			u.count(last, n)
+			last, n = cause, 0
 		}
-		if slices.Index(rank, cause) > slices.Index(rank, u.Cause) {
-			u.Cause = cause
-		}
+		n++
 	}
+	u.count(last, n)
 	if r.in.MayEvict && u.Cause == CauseHeld && !pod.Evicted {
 		r.evict(pod, a, rule)
 	}
 	r.out.Unmet = append(r.out.Unmet, u)
+}
+
+// count takes nodes with one cause; of all causes the one counts that comes nearest to serving the pod.
+func (u *Unmet) count(cause Cause, n int) {
+	if cause == CauseForeign || n == 0 {
+		return
+	}
+	u.Nodes[cause] += n
+	rank := []Cause{CauseForeign, CauseRules, CauseStale, CauseOff, CauseNotReady, CauseSize, CauseHeld}
+	if slices.Index(rank, cause) > slices.Index(rank, u.Cause) {
+		u.Cause = cause
+	}
 }
 
 // obstacle is why a node does not serve a pod.
@@ -363,7 +382,10 @@ func (r *round) obstacle(pod *Pod, a *ask, rule *rules, i int) Cause {
 		return CauseRules
 	case r.in.Nodes[i].Out != "":
 		return r.in.Nodes[i].Out
-	case !b.fits(pod) || !b.others(pod):
+	case !b.fits(pod):
+		return CauseSize
+	}
+	if r.price(a, i, pod); a.prices[i].lacks {
 		return CauseSize
 	}
 	return CauseHeld

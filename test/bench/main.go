@@ -25,9 +25,17 @@ func main() {
 	rest := flag.Duration("rest", 10*time.Second, "how long an agent rests while its CPU time is counted")
 	exporter := flag.Bool("metrics", false, "measure the exporter instead of the device plugin")
 	changes := flag.Int("changes", 0, "layout changes under which the memory of an agent is watched")
+	cluster := flag.Bool("fleet", false, "measure the planner of a cluster instead of an agent")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *cluster {
+		if err := planFleet(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, *runs, *rest, *exporter, *changes); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

@@ -29,6 +29,7 @@ type Cluster struct {
 	holder   string
 	renewed  time.Time
 	away     bool
+	cut      map[string]bool // agents that reach nothing
 	evicted  []string
 	writes   map[string]int // "report" and "demand"
 	changed  chan struct{}
@@ -39,7 +40,7 @@ type Cluster struct {
 func NewCluster() *Cluster {
 	return &Cluster{
 		pods: map[types.UID]*apiserver.PendingPod{}, nodes: map[string]*apiserver.NodeFacts{},
-		reports: map[string]*apiserver.Document{}, demands: map[string]*apiserver.Document{}, writes: map[string]int{}, changed: make(chan struct{}),
+		reports: map[string]*apiserver.Document{}, demands: map[string]*apiserver.Document{}, writes: map[string]int{}, cut: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 
@@ -77,6 +78,9 @@ func (c *Cluster) SetDemand(node string, data []byte) {
 
 // SetAway makes every call fail, or ends that.
 func (c *Cluster) SetAway(away bool) { c.do(func() { c.away = away }) }
+
+// Cut takes the network from one agent.
+func (c *Cluster) Cut(agent string) { c.do(func() { c.cut[agent] = true }) }
 
 // Refuse makes writes of demands fail where f says so.
 func (c *Cluster) Refuse(f func(node string) error) { c.do(func() { c.refusing = f }) }
@@ -156,10 +160,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// off needs mu.
+func (m *Member) off() bool { return m.away || m.cut[m.Name] }
+
 func (m *Member) renew() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.away || m.holder != m.Name && m.holder != "" && time.Since(m.renewed) < lease {
+	if m.off() || m.holder != m.Name && m.holder != "" && time.Since(m.renewed) < lease {
 		return false
 	}
 	m.holder, m.renewed = m.Name, time.Now()
@@ -170,7 +177,7 @@ func (m *Member) renew() bool {
 func (m *Member) Watch(ctx context.Context, tell func(*apiserver.ClusterView)) error {
 	for {
 		m.mu.Lock()
-		if m.away {
+		if m.off() {
 			m.mu.Unlock()
 			return ErrAway
 		}
@@ -190,7 +197,7 @@ func (m *Member) Watch(ctx context.Context, tell func(*apiserver.ClusterView)) e
 func (m *Member) write(kind string, f func()) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.away {
+	if m.off() {
 		return ErrAway
 	}
 	m.writes[kind]++
@@ -226,7 +233,7 @@ func (m *Member) WatchDemand(ctx context.Context, tell func(*apiserver.Document)
 	last := &apiserver.Document{}
 	for {
 		m.mu.Lock()
-		away, doc, changed := m.away, m.demands[m.Name], m.changed
+		away, doc, changed := m.off(), m.demands[m.Name], m.changed
 		m.mu.Unlock()
 		if away {
 			return ErrAway
@@ -247,7 +254,7 @@ func (m *Member) WatchDemand(ctx context.Context, tell func(*apiserver.Document)
 func (m *Member) ReadDemands(context.Context) (map[string]*apiserver.Document, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.away {
+	if m.off() {
 		return nil, ErrAway
 	}
 	return maps.Clone(m.demands), nil
@@ -257,7 +264,7 @@ func (m *Member) ReadDemands(context.Context) (map[string]*apiserver.Document, e
 func (m *Member) Evict(_ context.Context, namespace, name, _ string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.away {
+	if m.off() {
 		return ErrAway
 	}
 	m.evicted = append(m.evicted, namespace+"/"+name)
