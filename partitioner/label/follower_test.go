@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpulet/gpulet/partitioner"
 	"github.com/gpulet/gpulet/partitioner/apply"
+	"github.com/gpulet/gpulet/partitioner/plan"
 )
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
@@ -110,6 +111,12 @@ func TestReasonsNameWhoIsInTheWay(t *testing.T) {
 			}
 		})
 		n.wants(Pending, ReasonPending, "GPU 0: it has 4 x 1g.6gb, not 1 x 4g.24gb: 1g.6gb@0 is held by pod team/train-0, 1g.6gb@2 was made by an administrator and stays; GPUs 1-3")
+		n.see(0, func(g *partitioner.GPUView) {
+			g.Trouble, g.Cause = "1 of 1 declared 4g.24gb are missing: GPU 0 slot 0 is held by pod team/train-0", string(plan.CauseHeld)
+		})
+		n.wants(Pending, ReasonPending, "1g.6gb@0 is held by pod team/train-0, 1g.6gb@2 was made by an administrator and stays")
+		n.see(0, func(g *partitioner.GPUView) { g.Slots = g.Slots[1:] })
+		n.wants(Failed, ReasonFailed, "GPU 0: it has 4 x 1g.6gb, not 1 x 4g.24gb: 1g.6gb@2 was made by an administrator and stays")
 		n.see(0, func(g *partitioner.GPUView) {
 			g.Trouble, g.Cause = "the driver does not let this process do it", string(apply.CausePermission)
 		})

@@ -115,12 +115,14 @@ func obstacle(d *partitioner.Declaration, t parted.Target, settings partitioner.
 	case gv.Out != "":
 		return gv.Out, false
 	}
-	held := inTheWay(t, gv)
+	held, stays := inTheWay(t, gv)
 	switch {
-	case gv.Trouble != "":
+	case gv.Trouble != "" && gv.Cause != string(plan.CauseHeld):
 		return gv.Trouble, final(gv.Cause)
-	case held != "":
-		return held, false
+	case held != "": // by the names of slots, where the planner counts memory slices
+		return held, stays
+	case gv.Trouble != "":
+		return gv.Trouble, false
 	}
 	return "it is being changed", false
 }
@@ -140,31 +142,33 @@ func final(cause string) bool {
 	return false
 }
 
-// inTheWay names who holds what has to go.
-func inTheWay(t parted.Target, gv *partitioner.GPUView) string {
-	if gv.Whole == "claimed" {
-		return "it is held as a whole by " + holder(gv.Holder)
+// inTheWay names who holds what has to go, and whether all of that stays until an administrator takes it away.
+func inTheWay(t parted.Target, gv *partitioner.GPUView) (text string, stays bool) {
+	if gv.Whole == string(partitioner.SlotClaimed) {
+		return "it is held as a whole by " + holder(gv.Holder), false
 	}
+	stays = true
 	var out []string
 	left := map[mig.Profile]int{}
 	for _, c := range t.Counts {
 		left[c.Profile] = c.Count
 	}
 	for _, s := range gv.Slots {
-		stays := s.State == partitioner.SlotClaimed || s.State == partitioner.SlotHeld || s.Exists && s.Foreign
-		if !stays {
+		used := s.State == partitioner.SlotClaimed || s.State == partitioner.SlotHeld
+		if !used && (!s.Exists || !s.Foreign) {
 			continue
 		}
 		if left[s.Slot.Profile]--; t.MIG && left[s.Slot.Profile] >= 0 {
 			continue // it is one of those that are wanted
 		}
 		who := "is held by " + holder(s.Holder)
-		if s.Foreign && s.State != partitioner.SlotClaimed && s.State != partitioner.SlotHeld {
+		if !used {
 			who = "was made by an administrator and stays"
 		}
+		stays = stays && !used
 		out = append(out, s.Name+" "+who)
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, ", "), stays
 }
 
 func holder(s string) string {
