@@ -102,8 +102,9 @@ func (f *Fleet) Lead(ctx context.Context, lead func(ctx context.Context) error) 
 	return nil
 }
 
-// Evict asks for the eviction of a pod. Its error is an API error: TooManyRequests when a disruption budget does not let it go, and
-// Conflict when the pod of that name is another.
+// Evict asks for the eviction of a pod: one attempt of at most 5 s. No error means that it goes or is gone. The error is TooManyRequests
+// when a disruption budget does not let it go. When the pod of that name is another by now it stays, and the time passes: the API
+// server (1.37) tries again for longer than that.
 func (f *Fleet) Evict(ctx context.Context, namespace, name, uid string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
