@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,151 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gpulet/gpulet/apiserver"
-	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/mig"
-	"github.com/gpulet/gpulet/kubelet"
 	"github.com/gpulet/gpulet/partitioner"
 	"github.com/gpulet/gpulet/partitioner/fleet"
 	"github.com/gpulet/gpulet/partitioner/fleet/fleettest"
 	"github.com/gpulet/gpulet/partitioner/plan"
 )
-
-// world is a cluster of nodes that report and follow their demands, and agents that plan.
-type world struct {
-	t       *testing.T
-	cluster *fleettest.Cluster
-	wg      sync.WaitGroup
-	events  *events
-	nodes   map[string]*node
-}
-
-type node struct {
-	name     string
-	stop     context.CancelFunc
-	views    *gpu.Feed[*partitioner.View]
-	reporter *fleet.Reporter
-}
-
-// events remembers what pods were told.
-type events struct {
-	mu   sync.Mutex
-	said []string
-}
-
-func (e *events) Pod(_, name string, _ kubelet.UID, _ bool, reason, message string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.said = append(e.said, name+" "+reason+": "+message)
-}
-
-func (e *events) of(reason string) (out []string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, s := range e.said {
-		if strings.Contains(s, " "+reason+": ") {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func newWorld(t *testing.T) *world {
-	return &world{t: t, cluster: fleettest.NewCluster(), events: &events{}, nodes: map[string]*node{}}
-}
-
-// settings let a node serve demand.
-func settings() partitioner.Settings { return partitioner.Settings{OnDemand: true} }
-
-// add starts the agent of a node of empty GPUs.
-func (w *world) add(ctx context.Context, name string, g mig.Geometry, gpus int) *node {
-	ctx, stop := context.WithCancel(ctx)
-	r := fleettest.Node(nil, name, g, 0, 0)
-	in := plan.Input{}
-	for i := range gpus {
-		in.GPUs = append(in.GPUs, plan.GPU{UUID: gpu.UUID(fmt.Sprintf("GPU-%s-%d", name, i)), Index: i, Geometry: g, Mode: plan.Mode{May: true}})
-	}
-	resources := map[string]mig.Profile{}
-	for res, text := range r.Resources {
-		resources[res], _ = mig.ParseProfile(text)
-	}
-	n := &node{name: name, stop: stop, views: gpu.NewFeed(&partitioner.View{Input: in})}
-	n.reporter = fleet.NewReporter(fleet.ReporterConfig{
-		Cluster: &fleettest.Member{Cluster: w.cluster, Name: name}, Node: name, View: n.views,
-		Pods: gpu.NewFeed(&kubelet.Pods{Synced: true}), Resources: gpu.NewFeed(resources), Settings: gpu.NewFeed(settings()),
-		Allocatable: gpu.NewFeed(fleet.Allocatable{MilliCPU: 64_000, MemoryBytes: 1 << 40, Pods: 110}),
-	})
-	w.cluster.SetNode(&apiserver.NodeFacts{Name: name, Ready: true, MilliCPU: 64_000, MemoryBytes: 1 << 40, Pods: 110})
-	w.nodes[name] = n
-	w.wg.Go(func() { _ = n.reporter.Run(ctx) })
-	return n
-}
-
-// lead starts an agent that plans when it is elected.
-func (w *world) lead(ctx context.Context, name string) (kill context.CancelFunc) {
-	ctx, kill = context.WithCancel(ctx)
-	l := fleet.NewLeader(fleet.LeaderConfig{Cluster: &fleettest.Member{Cluster: w.cluster, Name: name}, Name: name, Events: w.events})
-	w.wg.Go(func() { _ = l.Run(ctx) })
-	return kill
-}
-
-// served is the node that is to serve each pod, and fails when two are.
-func (w *world) served() map[string]string {
-	w.t.Helper()
-	out := map[string]string{}
-	for name, n := range w.nodes {
-		d, _ := n.reporter.Demands().Get()
-		for _, p := range d.Pods {
-			if other := out[p.Pod]; other != "" {
-				w.t.Errorf("%s is served by %s and by %s", p.Pod, other, name)
-			}
-			out[p.Pod] = name
-		}
-	}
-	return out
-}
-
-// pass lets time go by, and looks each 50 ms that no pod is served twice.
-func (w *world) pass(d time.Duration) {
-	w.t.Helper()
-	for end := time.Now().Add(d); time.Now().Before(end) && !w.t.Failed(); {
-		time.Sleep(50 * time.Millisecond)
-		synctest.Wait()
-		w.served()
-	}
-}
-
-func (w *world) want(want map[string]string) {
-	w.t.Helper()
-	if got := w.served(); fmt.Sprint(got) != fmt.Sprint(want) {
-		w.t.Errorf("served are %v, want %v", got, want)
-	}
-}
-
-func h100(t testing.TB) mig.Geometry {
-	g, err := fleettest.Geometry("hgx-h100")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-func asks(name, resource string) *apiserver.PendingPod {
-	p := pod(name, map[string]int64{"nvidia.com/" + resource: 1})
-	p.Created = time.Now()
-	return p
-}
-
-// bubble runs a test in a world whose agents all end with it.
-func bubble(t *testing.T, f func(t *testing.T, ctx context.Context, w *world)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		w := newWorld(t)
-		defer w.wg.Wait()
-		defer cancel()
-		f(t, ctx, w)
-	})
-}
 
 // A pod that waits reaches a node within half a second, and the node is told when it is gone.
 func TestPodsReachNodes(t *testing.T) {
@@ -396,6 +256,52 @@ func TestOldPlannersAreIgnored(t *testing.T) {
 		}
 		w.pass(11 * time.Second)
 		w.want(map[string]string{})
+		say(10, time.Minute, "last")
+		w.pass(40 * time.Second)
+		w.cluster.SetAway(true)
+		w.pass(5 * time.Second)
+		w.cluster.SetAway(false) // the same word is heard again, and lives no longer for it
+		w.pass(10 * time.Second)
+		w.want(map[string]string{"last": "node-a"})
+		w.pass(10 * time.Second)
+		w.want(map[string]string{})
+	})
+}
+
+// A planner that takes over goes on from the demands alone: pods stay where they were sent, those that are gone are cleared, and
+// nodes believe it.
+func TestTakeOver(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		for _, name := range []string{"node-a", "node-b", "node-c"} {
+			w.add(ctx, name, g, 1)
+		}
+		say := func(node string, generation uint64, pods ...string) {
+			d := &fleet.Demand{Generation: generation, Leader: "before", TTL: time.Minute}
+			for _, p := range pods {
+				d.Pods = append(d.Pods, fleet.DemandPod{UID: "uid-" + p, Namespace: "team", Name: p, Requests: map[string]int64{"nvidia.com/mig-3g.40gb": 1}})
+			}
+			data, err := fleet.EncodeDemand(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.cluster.SetDemand(node, data)
+		}
+		say("node-b", 5_000_000, "one")
+		say("node-c", 4_999_999, "gone")
+		w.cluster.SetPod(asks("one", "mig-3g.40gb"))
+		w.cluster.SetPod(asks("two", "mig-3g.40gb"))
+		w.pass(time.Second)
+		w.lead(ctx, "agent")
+		w.pass(20 * time.Second)
+		if got := w.served(); got["one"] != "node-b" || got["two"] == "" || len(got) != 2 {
+			t.Errorf("%v", got)
+		}
+		for _, name := range []string{"node-b", "node-c"} {
+			if d := w.cluster.Demand(name); d.Generation <= 5_000_000 {
+				t.Errorf("%s has %+v", name, d)
+			}
+		}
 	})
 }
 
@@ -416,6 +322,24 @@ func TestPodMoves(t *testing.T) {
 		a.views.Set(&next)
 		w.pass(3 * time.Second)
 		w.want(map[string]string{"one": "node-b"})
+	})
+}
+
+// The place of a pod that was bound is kept until its node says that it is there, and no longer than it takes to get there.
+func TestBoundPodsHaveTheirPlace(t *testing.T) {
+	g := h100(t)
+	bubble(t, func(t *testing.T, ctx context.Context, w *world) {
+		w.add(ctx, "node-a", g, 1)
+		w.pass(time.Second)
+		w.lead(ctx, "agent")
+		w.cluster.SetPod(asks("one", "mig-7g.80gb"))
+		w.pass(time.Second)
+		w.cluster.SetPod(asks("two", "mig-7g.80gb"))
+		w.cluster.RemovePod("uid-one")
+		w.pass(8 * time.Second)
+		w.want(map[string]string{})
+		w.pass(10 * time.Second)
+		w.want(map[string]string{"two": "node-a"})
 	})
 }
 

@@ -100,7 +100,7 @@ func TestWhatIsGivenFits(t *testing.T) {
 	all := geometries(t)
 	exact, planner := plan.New(), fleet.NewPlanner()
 	given, refused := 0, 0
-	rapid.Check(t, func(t *rapid.T) {
+	check(t, func(t *rapid.T) {
 		reports := map[string]*fleet.Report{}
 		var in fleet.Round
 		for i := range rapid.IntRange(1, 3).Draw(t, "nodes") {
@@ -112,7 +112,7 @@ func TestWhatIsGivenFits(t *testing.T) {
 			g := all[rapid.IntRange(0, len(all)-1).Draw(t, "of")]
 			requests := map[string]int64{}
 			for range rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "asks") {
-				requests[fleettest.Resource(rapid.SampledFrom(fleettest.Mix(g)).Draw(t, "profile"))] = rapid.SampledFrom([]int64{1, 1, 1, 2, 3}).Draw(t, "count")
+				requests[drawResource(t, g)] = rapid.SampledFrom([]int64{1, 1, 1, 2, 3}).Draw(t, "count")
 			}
 			p := pod(fmt.Sprint("pod-", i), requests)
 			p.Priority = rapid.Int32Range(0, 2).Draw(t, "priority")
@@ -178,6 +178,52 @@ func TestWhatIsGivenFits(t *testing.T) {
 	if given == 0 {
 		t.Error("nothing was given")
 	}
+}
+
+// A pod stays with its node as long as that can serve it with all others that it was given.
+func TestWhatWasGivenStays(t *testing.T) {
+	all := geometries(t)
+	exact, planner := plan.New(), fleet.NewPlanner()
+	kept := 0
+	check(t, func(t *rapid.T) {
+		r := report(t, all, "node-a")
+		in := fleet.Round{Nodes: []fleet.Node{site(t, planner, r)}}
+		ni := plan.Input{Policy: r.Policy}
+		for i := range r.GPUs {
+			ni.GPUs = append(ni.GPUs, r.GPUs[i].GPU)
+		}
+		for i := range rapid.IntRange(1, 12).Draw(t, "pods") {
+			res := drawResource(t, r.Geometries[0])
+			p := pod(fmt.Sprint("pod-", i), map[string]int64{res: 1})
+			profile, _ := mig.ParseProfile(r.Resources[res])
+			ni.Demands = append(ni.Demands, plan.Demand{ID: string(p.UID), Asks: []plan.Ask{{Resource: plan.Resource{Profile: profile}, Count: 1}}})
+			in.Pods = append(in.Pods, fleet.Pod{PendingPod: p, Given: "node-a"})
+		}
+		if len(exact.Plan(ni).Grants) < len(ni.Demands) {
+			t.Skip("the node cannot serve all of them")
+		}
+		kept++
+		if out := planner.Plan(in); len(out.Given) != len(in.Pods) {
+			t.Fatalf("of %d pods %d stay: %+v", len(in.Pods), len(out.Given), out.Unmet)
+		}
+	})
+	t.Logf("%d nodes", kept)
+}
+
+// check is rapid.Check a few times over: what it looks for is rare.
+func check(t *testing.T, f func(*rapid.T)) {
+	for range 8 {
+		rapid.Check(t, f)
+	}
+}
+
+// drawResource is a resource of GPUs of a geometry, base profiles more often.
+func drawResource(t *rapid.T, g mig.Geometry) string {
+	if rapid.IntRange(0, 2).Draw(t, "any") == 0 {
+		return fleettest.Resource(g.Profiles[rapid.IntRange(0, len(g.Profiles)-1).Draw(t, "profile")].Profile)
+	}
+	mix := fleettest.Mix(g)
+	return fleettest.Resource(mix[rapid.IntRange(0, len(mix)-1).Draw(t, "profile")])
 }
 
 func sameGiven(a, b map[types.UID]string) bool {
