@@ -53,6 +53,9 @@ func (b *board) Layout(context.Context, gpu.UUID) (gpu.Layout, error) {
 }
 
 func (b *board) CreateInstance(_ context.Context, _ gpu.UUID, slot mig.Slot) (uint32, error) {
+	if slot == (mig.Slot{}) { // no place: the call gets to its turn and no farther
+		return 0, gpu.ErrNotSupported
+	}
 	if err := b.op(); err != nil {
 		return 0, err
 	}

@@ -99,6 +99,11 @@ func (e *Executor) settle(ctx context.Context, u *unit) *RefusalError {
 		return nil
 	}
 	changed := u.j.Intent != nil || len(u.j.Leaks) > 0
+	if u.j.Intent != nil {
+		if r := e.returned(ctx, u); r != nil {
+			return r
+		}
+	}
 	l, r := e.layout(ctx, u.uuid)
 	if r != nil {
 		return r
@@ -130,6 +135,18 @@ func (e *Executor) settle(ctx context.Context, u *unit) *RefusalError {
 		}
 	}
 	e.forget(u, l)
+	return nil
+}
+
+// returned asks whether the last change has returned: only then looking tells what became of it. It asks for a place that no GPU has,
+// which gets no farther than to its turn.
+func (e *Executor) returned(ctx context.Context, u *unit) *RefusalError {
+	_, err := call(ctx, e, "turn", func(ctx context.Context) (uint32, error) {
+		return e.cfg.Hardware.CreateInstance(ctx, u.uuid, mig.Slot{})
+	})
+	if c := causeOf(ctx, err); err != nil && (c == CauseNoAnswer || c == CauseInterrupted) {
+		return failed(ctx, err, "%s: the last step has not returned from the driver", e.name(u.uuid))
+	}
 	return nil
 }
 

@@ -32,13 +32,15 @@ func causeOf(ctx context.Context, err error) Cause {
 		return CauseInterrupted
 	case is(gpu.ErrDeadline, context.DeadlineExceeded, gpu.ErrTimeout):
 		return CauseNoAnswer
+	case is(gpu.ErrChanging):
+		return CauseUnknown
 	case is(gpu.ErrInUse):
 		return CauseInUse
 	case is(gpu.ErrNoRoom):
 		return CauseNoRoom
 	case is(gpu.ErrPermission):
 		return CausePermission
-	case is(gpu.ErrLost, gpu.ErrSessionLost, gpu.ErrNoDriver, gpu.ErrNotFound):
+	case is(gpu.ErrLost, gpu.ErrSessionLost, gpu.ErrNoDriver, gpu.ErrNotFound, gpu.ErrUnknownGPU):
 		return CauseLost
 	case is(gpu.ErrNotSupported, gpu.ErrMissing, gpu.ErrLibraryStale):
 		return CauseUnsupported

@@ -10,7 +10,8 @@ import (
 	"github.com/gpulet/gpulet/kubelet"
 )
 
-// Hardware is the GPUs; gpu.Monitor implements it. Every call has a deadline of its own and goes through the GPU's lane of changes.
+// Hardware is the GPUs; gpu.Monitor implements it. Every call has a deadline of its own. Changes of a GPU are made one
+// at a time: while one has not returned, all others answer gpu.ErrDeadline, and reading goes on.
 // After a change the inventory is looked at anew without being asked.
 type Hardware interface {
 	// Layout reads the mode and the instances now.
