@@ -59,6 +59,7 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 		"a geometry too many": `{"version":1,"node":"a","gpus":[{"uuid":"GPU-1","geometry":0}]}`,
 		"an axis too long":    `{"version":1,"node":"a","geometries":[{"axis":65}]}`,
 		"a slot off the axis": `{"version":1,"node":"a","geometries":[{"axis":8,"profiles":[{"name":"1g.10gb","at":[[8,1]]}]}]}`,
+		"too many ways":       `{"version":1,"node":"a","geometries":[{"axis":16,"profiles":[{"name":"1g.10gb","max":16,"at":[[0,1],[1,1],[2,1],[3,1],[4,1],[5,1],[6,1],[7,1],[8,1],[9,1],[10,1],[11,1],[12,1],[13,1],[14,1],[15,1]]}]}]}`,
 		"not a slot":          `{"version":1,"node":"a","gpus":[{"uuid":"GPU-1","geometry":-1,"claims":[{"slot":"1g"}]}]}`,
 		"not JSON":            `{`,
 	} {

@@ -66,7 +66,30 @@ func (w *wireGeometry) read() (g mig.Geometry, err error) {
 		p.Engines = mig.Engines{Decoders: x.Engines[0], Encoders: x.Engines[1], JPEG: x.Engines[2], OFA: x.Engines[3]}
 		g.Profiles = append(g.Profiles, p)
 	}
+	if !plannable(&g) {
+		return g, fmt.Errorf("%w: a geometry can be divided in more ways than a plan looks at", ErrDocument)
+	}
 	return g, nil
+}
+
+// maxLayouts is how many ways to divide a GPU are looked at; those of 2026 have fewer than 3,000. Plans look at each of them.
+const maxLayouts = 20_000
+
+// plannable counts the ways by their placements alone, which is too many rather than too few.
+func plannable(g *mig.Geometry) bool {
+	ways := make([]int, g.Axis+1) // from a start on
+	ways[g.Axis] = 1
+	for at := g.Axis - 1; at >= 0; at-- {
+		ways[at] = ways[at+1]
+		for i := range g.Profiles {
+			for _, pl := range g.Profiles[i].Placements {
+				if pl.Start == at {
+					ways[at] = min(ways[at]+ways[at+pl.Size], maxLayouts+1)
+				}
+			}
+		}
+	}
+	return ways[0] <= maxLayouts
 }
 
 // wireGPU is the form of a GPU. Slots are written as "3g.40gb@4:4", profile, start and size.
