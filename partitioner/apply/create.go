@@ -46,7 +46,9 @@ func (e *Executor) create(ctx context.Context, u *unit, slot mig.Slot) (r *Refus
 	if err != nil {
 		return e.notCreated(ctx, u, slot, err)
 	}
-	e.record(u, func(j *journal) { j.Intent = &intent{Op: intendCreate, Slot: slot, Instance: &id} })
+	if r := e.intend(u, func(j *journal) { j.Intent = &intent{Op: intendCreate, Slot: slot, Instance: &id} }); r != nil {
+		return e.undo(ctx, u, slot, id, r)
+	}
 	return e.fill(ctx, u, slot, id)
 }
 
@@ -109,13 +111,18 @@ func (e *Executor) fill(ctx context.Context, u *unit, slot mig.Slot, instance ui
 	if open(r.Cause) {
 		return r
 	}
-	l, r2 := e.layout(ctx, u.uuid)
-	if r2 != nil {
+	return e.undo(ctx, u, slot, instance, r)
+}
+
+// undo takes back a GPU instance that stayed empty for a reason.
+func (e *Executor) undo(ctx context.Context, u *unit, slot mig.Slot, instance uint32, r *RefusalError) *RefusalError {
+	l, unseen := e.layout(ctx, u.uuid)
+	if unseen != nil {
 		return r // the intent stays, and whoever settles it looks again
 	}
 	if proof, ok := proveEmpty(l, slot, instance); ok {
-		if undone := e.finish(ctx, u, proof); undone != nil {
-			r.Reason += "; " + undone.Reason
+		if kept := e.finish(ctx, u, proof); kept != nil {
+			r.Reason += "; " + kept.Reason
 		}
 	}
 	return r

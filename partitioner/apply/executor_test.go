@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -141,7 +142,29 @@ func TestPodOnItsWayIn(t *testing.T) {
 		if err := e.Do(t.Context(), destroy("1g.10gb@0")); causeIn(err) != CauseClaimed {
 			t.Error(err)
 		}
-		do(t, e, destroy("1g.10gb@1"))
+	})
+}
+
+// Pods that come later cannot get what the kubelet has forgotten: they are not waited for.
+func TestPodsThatComeLater(t *testing.T) {
+	bubble(t, func(t *testing.T, m *machine) {
+		e := m.start()
+		do(t, e, create("1g.10gb@0"))
+		asks := []kubelet.Container{{Requests: map[string]int64{"nvidia.com/mig-1g.10gb": 1}}}
+		m.pods.Set(&kubelet.Pods{Synced: true, ByUID: map[kubelet.UID]kubelet.Pod{"first": {Containers: asks}}})
+		go func() {
+			for n := range 40 {
+				time.Sleep(100 * time.Millisecond)
+				m.pods.Set(&kubelet.Pods{Synced: true, ByUID: map[kubelet.UID]kubelet.Pod{
+					"first": {Containers: asks, Admitted: n > 3}, kubelet.UID(strconv.Itoa(n)): {Containers: asks},
+				}})
+			}
+		}()
+		began := time.Now()
+		do(t, e, destroy("1g.10gb@0"))
+		if took := time.Since(began); took != 500*time.Millisecond {
+			t.Errorf("it waited for %s", took)
+		}
 	})
 }
 
@@ -198,6 +221,7 @@ func TestRefusedCreations(t *testing.T) {
 		"no permission": {"create-instance", gpu.ErrPermission, CausePermission},
 		"no engines":    {"create-instance", gpu.ErrNoRoom, CauseNoRoom},
 		"no compute":    {"create-compute", errors.New("unknown error"), CauseFailed},
+		"a full disk":   {"journal", errors.New("no space left on device"), CauseJournal},
 		"no MIG":        {"create-instance", gpu.ErrNotSupported, CauseUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -214,6 +238,45 @@ func TestRefusedCreations(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A disk that fills up between two steps of a creation.
+func TestJournalFailsHalfway(t *testing.T) {
+	bubble(t, func(t *testing.T, m *machine) {
+		e := m.start()
+		save := e.save
+		n := 0
+		e.save = func(dir string, uuid gpu.UUID, j journal) error {
+			if n++; n == 2 {
+				return errors.New("no space left on device")
+			}
+			return save(dir, uuid, j)
+		}
+		if err := e.Do(t.Context(), create("1g.10gb@0")); causeIn(err) != CauseJournal || len(m.exists()) > 0 {
+			t.Errorf("%v; %v exist", err, m.exists())
+		}
+		do(t, e, create("1g.10gb@0"))
+	})
+}
+
+// A newer driver may name a profile otherwise (case 15): what it is now is made at the same place.
+func TestRebootWithANewName(t *testing.T) {
+	bubble(t, func(t *testing.T, m *machine) {
+		e := m.start()
+		do(t, e, create("3g.40gb@4"))
+		old := place("3g.40gb@4")
+		old.Profile.MemoryGB = 39
+		j := e.unit(uuid0).j.clone()
+		j.Owned[0].Slot = old
+		if err := saveJournal(m.dir, uuid0, j); err != nil {
+			t.Fatal(err)
+		}
+		m.reboot()
+		e = m.start()
+		if err := e.Recover(t.Context(), uuid0); err != nil || !slices.Equal(m.owned(e), []string{"3g.40gb@4"}) {
+			t.Errorf("%v; %v exist", err, m.exists())
+		}
+	})
 }
 
 // A call that does not come back leaves its step open; nothing new is begun before it has returned, and then it is found out.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"testing"
 
 	"github.com/gpulet/gpulet/gpu"
 	"github.com/gpulet/gpulet/gpu/mig"
@@ -52,7 +51,7 @@ func device(slot mig.Slot) gpu.Device { return gpu.Device{Kind: gpu.Slice, GPU: 
 // machine is one GPU with everybody who may use it. It outlives executors. Changes and journal writes are counted: at the one called
 // dieAt the process dies, and nothing that it does from then on has an effect.
 type machine struct {
-	t         testing.TB
+	t         failer
 	dir, boot string
 	layout    gpu.Layout
 	made      int
@@ -77,7 +76,14 @@ type machine struct {
 	journalOK bool
 }
 
-func newMachine(t testing.TB, dir string) *machine {
+// failer is a test of the standard library or of rapid.
+type failer interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+func newMachine(t failer, dir string) *machine {
 	return &machine{
 		t: t, dir: dir, boot: "boot-1", layout: gpu.Layout{MIG: gpu.MIGState{Capable: true, Enabled: true, Pending: true}},
 		held: map[uint32]bool{}, busy: map[uint32]int{}, refuse: map[string]error{}, lost: map[string]bool{},

@@ -21,7 +21,7 @@ func (e *Executor) recover(ctx context.Context, u *unit) *RefusalError {
 		return r
 	}
 	r := e.remake(ctx, u)
-	if r != nil && (open(r.Cause) || r.Cause == CauseJournal || r.Cause == CauseUnknown) {
+	if r != nil && (u.j.Intent != nil || open(r.Cause) || r.Cause == CauseJournal || r.Cause == CauseUnknown) {
 		return r // it is tried again before the next step
 	}
 	if u.j.Restore != nil {
@@ -69,8 +69,8 @@ func (e *Executor) remake(ctx context.Context, u *unit) (first *RefusalError) {
 			continue // made before a crash, or by an administrator's own service at boot
 		}
 		r := e.create(ctx, u, slot)
-		if r != nil && open(r.Cause) {
-			return r
+		if r != nil && (u.j.Intent != nil || open(r.Cause)) {
+			return r // nothing new is begun before this is known
 		}
 		if r != nil && first == nil {
 			first = r
@@ -125,7 +125,7 @@ func (e *Executor) settle(ctx context.Context, u *unit) *RefusalError {
 		}
 	}
 	for _, k := range slices.Clone(u.j.Leaks) {
-		if r := e.settleLeak(ctx, u, l, k); r != nil && open(r.Cause) {
+		if r := e.settleLeak(ctx, u, l, k); u.j.Intent != nil {
 			return r
 		}
 	}
@@ -177,14 +177,18 @@ func (e *Executor) forget(u *unit, l gpu.Layout) {
 	}
 }
 
-// settleCreate adopts, finishes or gives up a creation.
+// settleCreate adopts, finishes or gives up a creation. A compute instance is made only after the id of its GPU instance was written
+// down: where one is found without that, somebody else made both.
 func (e *Executor) settleCreate(ctx context.Context, u *unit, l gpu.Layout, step intent) *RefusalError {
 	in := find(l, step.Slot)
 	ours := in != nil && (step.Instance == nil || *step.Instance == in.ID)
 	switch {
 	case ours && len(in.Compute) == 0:
+		if r := e.intend(u, func(j *journal) { j.Intent = &intent{Op: intendCreate, Slot: step.Slot, Instance: &in.ID} }); r != nil {
+			return r
+		}
 		return e.fill(ctx, u, step.Slot, in.ID)
-	case ours && len(in.Compute) == 1 && !in.Compute[0].Profile.IsSlice():
+	case ours && step.Instance != nil && len(in.Compute) == 1 && !in.Compute[0].Profile.IsSlice():
 		e.own(u, step.Slot, in.ID, in.Compute[0].UUID)
 	default:
 		e.record(u, func(j *journal) { j.Intent = nil })
