@@ -132,7 +132,7 @@ func (w modes) play() {
 	})
 	group.Wait()
 	s = w.within("divided", func(s *gpu.Snapshot) bool {
-		return len(s.GPUs[0].Instances) == 1 && len(s.GPUs[1].Instances) == 1 && len(s.GPUs[2].Instances) == 7
+		return len(s.GPUs[0].Instances) == 1 && len(s.GPUs[0].Instances[0].Compute) == 1 && len(s.GPUs[1].Instances) == 1 && len(s.GPUs[2].Instances) == 7
 	})
 	in := s.GPUs[0].Instances[0]
 	if err := errors.Join(w.m.DestroyCompute(w.Context(), uuids[0], in.ID, in.Compute[0].ID), w.m.DestroyInstance(w.Context(), uuids[0], in.ID)); err != nil {
