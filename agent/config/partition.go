@@ -45,6 +45,7 @@ func divisionSettings() []Setting {
 func partitionSettings() []Setting {
 	row := func(s Setting, set func(p *partitioner.Settings, v values)) Setting {
 		s.Flag, s.set = "partition-"+s.Flag, func(c *Config, _ spot, v values) { set(&c.Partition, v) }
+		s.About += " Not in force yet."
 		return s
 	}
 	span := func(key, flag, def, about string, set func(p *partitioner.Settings, d time.Duration)) Setting {
