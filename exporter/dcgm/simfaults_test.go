@@ -142,8 +142,9 @@ func TestOldLibraries(t *testing.T) {
 	t.Run("lacks fields", func(t *testing.T) {
 		c := simulated(t, node, Config{Library: simLibrary(t, node, "4.5")})
 		c.Want([]gpu.Field{155, 1085})
-		got, _ := within(t, c, 20*time.Second, "up", fresh(e, 155, time.Second))
-		if r := find1(got, e, 1085); r == nil || r.Absent == nil || r.Absent.Code != gpu.NoFunction {
+		up := fresh(e, 155, time.Second)
+		got, _ := within(t, c, 20*time.Second, "up, and the missing field told", func(b *Batch) bool { return up(b) && find1(b, e, 1085) != nil })
+		if r := find1(got, e, 1085); r.Absent == nil || r.Absent.Code != gpu.NoFunction {
 			t.Errorf("%+v", r)
 		}
 	})
